@@ -1,0 +1,1 @@
+//! Cinder's tables: the only SQL on them.

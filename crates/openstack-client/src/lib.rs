@@ -1,0 +1,1 @@
+//! A Keystone session, and Barbican as the domain's key manager.

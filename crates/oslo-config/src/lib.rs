@@ -1,0 +1,1 @@
+//! Reads configuration files as oslo.config does.
