@@ -1,13 +1,13 @@
 """Print the SQLite schema that this environment's Cinder makes, as SQL.
 
 Runs `cinder-manage db sync` on an empty SQLite file and prints every table,
-row and index of the result. What differs from run to run (the instants and
-the random UUIDs of the rows that db sync itself inserts) is replaced by fixed
-values, so the output of two runs of the same Cinder is the same text.
+index and row of the result. What differs from run to run is made the same: the
+instants and random UUIDs of the rows that db sync itself inserts are replaced
+by fixed values, and foreign keys and indexes, which alembic writes in the order
+of a Python set, are sorted. So two runs of the same Cinder print the same text.
 """
 
 import importlib.metadata
-import os
 import pathlib
 import re
 import sqlite3
@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 INSTANT = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$")
+FOREIGN_KEY = "\tFOREIGN KEY("
 RANDOM_UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 HEADER = """\
@@ -26,7 +27,8 @@ HEADER = """\
 -- fails when this file is not what a fresh `cinder-manage db sync` makes, and
 --     python tests/python/cinder_schema.py > crates/sandbox-cloud/schema/{file}
 -- (with the Python of the test services) writes it anew. Instants and random
--- UUIDs are replaced by fixed values; everything else is Cinder's.
+-- UUIDs are replaced by fixed values, and indexes and foreign keys are sorted;
+-- everything else is Cinder's.
 """
 
 
@@ -54,9 +56,6 @@ def synced_database(folder):
         + ["--config-file", configuration, "db", "sync"],
         check=True,
         stdout=sys.stderr,
-        # Tables that alembic rebuilds get their foreign keys in the order of a
-        # Python set, which the hash seed decides.
-        env={**os.environ, "PYTHONHASHSEED": "0"},
     )
     return database
 
@@ -64,10 +63,10 @@ def synced_database(folder):
 def statements(connection):
     objects = connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"
-        " ORDER BY rowid"
+        " ORDER BY type = 'index', CASE type WHEN 'index' THEN name END, rowid"
     ).fetchall()
     for _, _, sql in objects:
-        yield without_trailing_blanks(sql) + ";"
+        yield with_sorted_foreign_keys(sql) + ";"
     known_uuids = {}
     for kind, name, _ in objects:
         if kind == "table":
@@ -95,8 +94,13 @@ def literal(value, known_uuids):
     return "'" + value.replace("'", "''") + "'"
 
 
-def without_trailing_blanks(sql):
-    return "\n".join(line.rstrip() for line in sql.strip().splitlines())
+def with_sorted_foreign_keys(sql):
+    lines = [line.rstrip() for line in sql.strip().splitlines()]
+    places = [n for n, line in enumerate(lines) if line.startswith(FOREIGN_KEY)]
+    keys = sorted(lines[place].rstrip(",") for place in places)
+    for place, key in zip(places, keys):
+        lines[place] = key + ("," if lines[place].endswith(",") else "")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

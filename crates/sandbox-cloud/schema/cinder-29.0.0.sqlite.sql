@@ -5,7 +5,8 @@
 -- fails when this file is not what a fresh `cinder-manage db sync` makes, and
 --     python tests/python/cinder_schema.py > crates/sandbox-cloud/schema/cinder-29.0.0.sqlite.sql
 -- (with the Python of the test services) writes it anew. Instants and random
--- UUIDs are replaced by fixed values; everything else is Cinder's.
+-- UUIDs are replaced by fixed values, and indexes and foreign keys are sorted;
+-- everything else is Cinder's.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -34,7 +35,6 @@ CREATE TABLE services (
 	uuid VARCHAR(36),
 	PRIMARY KEY (id)
 );
-CREATE UNIQUE INDEX services_uuid_idx ON services (uuid);
 CREATE TABLE consistencygroups (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -71,7 +71,6 @@ CREATE TABLE cgsnapshots (
 	CHECK (deleted IN (0, 1)),
 	FOREIGN KEY(consistencygroup_id) REFERENCES consistencygroups (id)
 );
-CREATE INDEX ix_cgsnapshots_consistencygroup_id ON cgsnapshots (consistencygroup_id);
 CREATE TABLE groups (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -109,7 +108,6 @@ CREATE TABLE group_snapshots (
 	CHECK (deleted IN (0, 1)),
 	FOREIGN KEY(group_id) REFERENCES groups (id)
 );
-CREATE INDEX ix_group_snapshots_group_id ON group_snapshots (group_id);
 CREATE TABLE volume_attachment (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -129,7 +127,6 @@ CREATE TABLE volume_attachment (
 	PRIMARY KEY (id),
 	FOREIGN KEY(volume_id) REFERENCES volumes (id)
 );
-CREATE INDEX ix_volume_attachment_volume_id ON volume_attachment (volume_id);
 CREATE TABLE attachment_specs (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -142,7 +139,6 @@ CREATE TABLE attachment_specs (
 	PRIMARY KEY (id),
 	FOREIGN KEY(attachment_id) REFERENCES volume_attachment (id)
 );
-CREATE INDEX ix_attachment_specs_attachment_id ON attachment_specs (attachment_id);
 CREATE TABLE snapshot_metadata (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -155,7 +151,6 @@ CREATE TABLE snapshot_metadata (
 	PRIMARY KEY (id),
 	FOREIGN KEY(snapshot_id) REFERENCES snapshots (id)
 );
-CREATE INDEX ix_snapshot_metadata_snapshot_id ON snapshot_metadata (snapshot_id);
 CREATE TABLE quality_of_service_specs (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -169,7 +164,6 @@ CREATE TABLE quality_of_service_specs (
 	CHECK (deleted IN (0, 1)),
 	FOREIGN KEY(specs_id) REFERENCES quality_of_service_specs (id)
 );
-CREATE INDEX ix_quality_of_service_specs_specs_id ON quality_of_service_specs (specs_id);
 CREATE TABLE volume_types (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -183,7 +177,6 @@ CREATE TABLE volume_types (
 	PRIMARY KEY (id),
 	FOREIGN KEY(qos_specs_id) REFERENCES quality_of_service_specs (id)
 );
-CREATE INDEX ix_volume_types_qos_specs_id ON volume_types (qos_specs_id);
 CREATE TABLE volume_type_projects (
 	id INTEGER NOT NULL,
 	created_at DATETIME,
@@ -208,7 +201,6 @@ CREATE TABLE volume_metadata (
 	PRIMARY KEY (id),
 	FOREIGN KEY(volume_id) REFERENCES volumes (id)
 );
-CREATE INDEX ix_volume_metadata_volume_id ON volume_metadata (volume_id);
 CREATE TABLE volume_type_extra_specs (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -221,7 +213,6 @@ CREATE TABLE volume_type_extra_specs (
 	PRIMARY KEY (id),
 	CONSTRAINT volume_type_extra_specs_ibfk_1 FOREIGN KEY(volume_type_id) REFERENCES volume_types (id)
 );
-CREATE INDEX ix_volume_type_extra_specs_volume_type_id ON volume_type_extra_specs (volume_type_id);
 CREATE TABLE volume_glance_metadata (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -234,11 +225,9 @@ CREATE TABLE volume_glance_metadata (
 	value TEXT,
 	PRIMARY KEY (id),
 	CHECK (deleted IN (0, 1)),
-	FOREIGN KEY(volume_id) REFERENCES volumes (id),
-	FOREIGN KEY(snapshot_id) REFERENCES snapshots (id)
+	FOREIGN KEY(snapshot_id) REFERENCES snapshots (id),
+	FOREIGN KEY(volume_id) REFERENCES volumes (id)
 );
-CREATE INDEX ix_volume_glance_metadata_volume_id ON volume_glance_metadata (volume_id);
-CREATE INDEX ix_volume_glance_metadata_snapshot_id ON volume_glance_metadata (snapshot_id);
 CREATE TABLE backups (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -282,7 +271,6 @@ CREATE TABLE backup_metadata (
 	PRIMARY KEY (id),
 	FOREIGN KEY(backup_id) REFERENCES backups (id)
 );
-CREATE INDEX ix_backup_metadata_backup_id ON backup_metadata (backup_id);
 CREATE TABLE transfers (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -301,7 +289,6 @@ CREATE TABLE transfers (
 	PRIMARY KEY (id),
 	FOREIGN KEY(volume_id) REFERENCES volumes (id)
 );
-CREATE INDEX ix_transfers_volume_id ON transfers (volume_id);
 CREATE TABLE encryption (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -328,7 +315,6 @@ CREATE TABLE volume_admin_metadata (
 	PRIMARY KEY (id),
 	FOREIGN KEY(volume_id) REFERENCES volumes (id)
 );
-CREATE INDEX ix_volume_admin_metadata_volume_id ON volume_admin_metadata (volume_id);
 CREATE TABLE driver_initiator_data (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -340,7 +326,6 @@ CREATE TABLE driver_initiator_data (
 	PRIMARY KEY (id),
 	UNIQUE (initiator, namespace, "key")
 );
-CREATE INDEX ix_driver_initiator_data_initiator ON driver_initiator_data (initiator);
 CREATE TABLE image_volume_cache_entries (
 	image_updated_at DATETIME,
 	id INTEGER NOT NULL,
@@ -352,8 +337,6 @@ CREATE TABLE image_volume_cache_entries (
 	cluster_name VARCHAR(255),
 	PRIMARY KEY (id)
 );
-CREATE INDEX ix_image_volume_cache_entries_image_id ON image_volume_cache_entries (image_id);
-CREATE INDEX ix_image_volume_cache_entries_host ON image_volume_cache_entries (host);
 CREATE TABLE messages (
 	id VARCHAR(36) NOT NULL,
 	project_id VARCHAR(255) NOT NULL,
@@ -371,7 +354,6 @@ CREATE TABLE messages (
 	action_id VARCHAR(10),
 	PRIMARY KEY (id)
 );
-CREATE INDEX ix_messages_expires_at ON messages (expires_at);
 CREATE TABLE clusters (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -404,7 +386,6 @@ CREATE TABLE workers (
 	UNIQUE (resource_type, resource_id),
 	FOREIGN KEY(service_id) REFERENCES services (id)
 );
-CREATE INDEX ix_workers_service_id ON workers (service_id);
 CREATE TABLE group_types (
 	id VARCHAR(36) NOT NULL,
 	name VARCHAR(255) NOT NULL,
@@ -428,7 +409,6 @@ CREATE TABLE group_type_specs (
 	PRIMARY KEY (id),
 	FOREIGN KEY(group_type_id) REFERENCES group_types (id)
 );
-CREATE INDEX ix_group_type_specs_group_type_id ON group_type_specs (group_type_id);
 CREATE TABLE group_type_projects (
 	id INTEGER NOT NULL,
 	created_at DATETIME,
@@ -451,11 +431,9 @@ CREATE TABLE group_volume_type_mapping (
 	volume_type_id VARCHAR(36) NOT NULL,
 	group_id VARCHAR(36) NOT NULL,
 	PRIMARY KEY (id),
-	FOREIGN KEY(volume_type_id) REFERENCES volume_types (id),
-	FOREIGN KEY(group_id) REFERENCES groups (id)
+	FOREIGN KEY(group_id) REFERENCES groups (id),
+	FOREIGN KEY(volume_type_id) REFERENCES volume_types (id)
 );
-CREATE INDEX ix_group_volume_type_mapping_group_id ON group_volume_type_mapping (group_id);
-CREATE INDEX ix_group_volume_type_mapping_volume_type_id ON group_volume_type_mapping (volume_type_id);
 CREATE TABLE default_volume_types (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -467,7 +445,6 @@ CREATE TABLE default_volume_types (
 	FOREIGN KEY(volume_type_id) REFERENCES volume_types (id),
 	CHECK (deleted IN (0, 1))
 );
-CREATE INDEX ix_default_volume_types_volume_type_id ON default_volume_types (volume_type_id);
 CREATE TABLE "quota_usages" (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -483,11 +460,6 @@ CREATE TABLE "quota_usages" (
 	PRIMARY KEY (id),
 	UNIQUE (project_id, resource, race_preventer)
 );
-CREATE INDEX ix_quota_usages_project_id ON quota_usages (project_id);
-CREATE INDEX quota_usage_project_resource_idx ON quota_usages (project_id, resource);
-CREATE INDEX groups_deleted_project_id_idx ON groups (deleted, project_id);
-CREATE INDEX group_snapshots_deleted_project_id_idx ON group_snapshots (deleted, project_id);
-CREATE INDEX backups_deleted_project_id_idx ON backups (deleted, project_id);
 CREATE TABLE "quotas" (
 	id INTEGER NOT NULL,
 	created_at DATETIME,
@@ -511,7 +483,6 @@ CREATE TABLE "quota_classes" (
 	hard_limit INTEGER,
 	PRIMARY KEY (id)
 );
-CREATE INDEX ix_quota_classes_class_name ON quota_classes (class_name);
 CREATE TABLE "reservations" (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -529,11 +500,6 @@ CREATE TABLE "reservations" (
 	FOREIGN KEY(allocated_id) REFERENCES quotas (id),
 	FOREIGN KEY(usage_id) REFERENCES quota_usages (id)
 );
-CREATE INDEX reservations_deleted_expire_idx ON reservations (deleted, expire);
-CREATE INDEX reservations_deleted_uuid_idx ON reservations (deleted, uuid);
-CREATE INDEX ix_reservations_project_id ON reservations (project_id);
-CREATE INDEX ix_reservations_allocated_id ON reservations (allocated_id);
-CREATE INDEX ix_reservations_usage_id ON reservations (usage_id);
 CREATE TABLE "volumes" (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -577,14 +543,9 @@ CREATE TABLE "volumes" (
 	use_quota BOOLEAN DEFAULT 1 NOT NULL,
 	PRIMARY KEY (id),
 	FOREIGN KEY(consistencygroup_id) REFERENCES consistencygroups (id),
-	FOREIGN KEY(service_uuid) REFERENCES services (uuid),
-	FOREIGN KEY(group_id) REFERENCES groups (id)
+	FOREIGN KEY(group_id) REFERENCES groups (id),
+	FOREIGN KEY(service_uuid) REFERENCES services (uuid)
 );
-CREATE INDEX volumes_deleted_host_idx ON volumes (deleted, host);
-CREATE INDEX volumes_service_uuid_idx ON volumes (service_uuid, deleted);
-CREATE INDEX ix_volumes_consistencygroup_id ON volumes (consistencygroup_id);
-CREATE INDEX volumes_deleted_project_id_idx ON volumes (deleted, project_id);
-CREATE INDEX ix_volumes_group_id ON volumes (group_id);
 CREATE TABLE "snapshots" (
 	created_at DATETIME,
 	updated_at DATETIME,
@@ -610,13 +571,53 @@ CREATE TABLE "snapshots" (
 	use_quota BOOLEAN DEFAULT 1 NOT NULL,
 	PRIMARY KEY (id),
 	CONSTRAINT snapshots_volume_id_fkey FOREIGN KEY(volume_id) REFERENCES volumes (id),
-	FOREIGN KEY(group_snapshot_id) REFERENCES group_snapshots (id),
-	FOREIGN KEY(cgsnapshot_id) REFERENCES cgsnapshots (id)
+	FOREIGN KEY(cgsnapshot_id) REFERENCES cgsnapshots (id),
+	FOREIGN KEY(group_snapshot_id) REFERENCES group_snapshots (id)
 );
+CREATE INDEX backups_deleted_project_id_idx ON backups (deleted, project_id);
+CREATE INDEX group_snapshots_deleted_project_id_idx ON group_snapshots (deleted, project_id);
+CREATE INDEX groups_deleted_project_id_idx ON groups (deleted, project_id);
+CREATE INDEX ix_attachment_specs_attachment_id ON attachment_specs (attachment_id);
+CREATE INDEX ix_backup_metadata_backup_id ON backup_metadata (backup_id);
+CREATE INDEX ix_cgsnapshots_consistencygroup_id ON cgsnapshots (consistencygroup_id);
+CREATE INDEX ix_default_volume_types_volume_type_id ON default_volume_types (volume_type_id);
+CREATE INDEX ix_driver_initiator_data_initiator ON driver_initiator_data (initiator);
+CREATE INDEX ix_group_snapshots_group_id ON group_snapshots (group_id);
+CREATE INDEX ix_group_type_specs_group_type_id ON group_type_specs (group_type_id);
+CREATE INDEX ix_group_volume_type_mapping_group_id ON group_volume_type_mapping (group_id);
+CREATE INDEX ix_group_volume_type_mapping_volume_type_id ON group_volume_type_mapping (volume_type_id);
+CREATE INDEX ix_image_volume_cache_entries_host ON image_volume_cache_entries (host);
+CREATE INDEX ix_image_volume_cache_entries_image_id ON image_volume_cache_entries (image_id);
+CREATE INDEX ix_messages_expires_at ON messages (expires_at);
+CREATE INDEX ix_quality_of_service_specs_specs_id ON quality_of_service_specs (specs_id);
+CREATE INDEX ix_quota_classes_class_name ON quota_classes (class_name);
+CREATE INDEX ix_quota_usages_project_id ON quota_usages (project_id);
+CREATE INDEX ix_reservations_allocated_id ON reservations (allocated_id);
+CREATE INDEX ix_reservations_project_id ON reservations (project_id);
+CREATE INDEX ix_reservations_usage_id ON reservations (usage_id);
+CREATE INDEX ix_snapshot_metadata_snapshot_id ON snapshot_metadata (snapshot_id);
 CREATE INDEX ix_snapshots_cgsnapshot_id ON snapshots (cgsnapshot_id);
-CREATE INDEX ix_snapshots_volume_id ON snapshots (volume_id);
-CREATE INDEX snapshots_deleted_project_id_idx ON snapshots (deleted, project_id);
 CREATE INDEX ix_snapshots_group_snapshot_id ON snapshots (group_snapshot_id);
+CREATE INDEX ix_snapshots_volume_id ON snapshots (volume_id);
+CREATE INDEX ix_transfers_volume_id ON transfers (volume_id);
+CREATE INDEX ix_volume_admin_metadata_volume_id ON volume_admin_metadata (volume_id);
+CREATE INDEX ix_volume_attachment_volume_id ON volume_attachment (volume_id);
+CREATE INDEX ix_volume_glance_metadata_snapshot_id ON volume_glance_metadata (snapshot_id);
+CREATE INDEX ix_volume_glance_metadata_volume_id ON volume_glance_metadata (volume_id);
+CREATE INDEX ix_volume_metadata_volume_id ON volume_metadata (volume_id);
+CREATE INDEX ix_volume_type_extra_specs_volume_type_id ON volume_type_extra_specs (volume_type_id);
+CREATE INDEX ix_volume_types_qos_specs_id ON volume_types (qos_specs_id);
+CREATE INDEX ix_volumes_consistencygroup_id ON volumes (consistencygroup_id);
+CREATE INDEX ix_volumes_group_id ON volumes (group_id);
+CREATE INDEX ix_workers_service_id ON workers (service_id);
+CREATE INDEX quota_usage_project_resource_idx ON quota_usages (project_id, resource);
+CREATE INDEX reservations_deleted_expire_idx ON reservations (deleted, expire);
+CREATE INDEX reservations_deleted_uuid_idx ON reservations (deleted, uuid);
+CREATE UNIQUE INDEX services_uuid_idx ON services (uuid);
+CREATE INDEX snapshots_deleted_project_id_idx ON snapshots (deleted, project_id);
+CREATE INDEX volumes_deleted_host_idx ON volumes (deleted, host);
+CREATE INDEX volumes_deleted_project_id_idx ON volumes (deleted, project_id);
+CREATE INDEX volumes_service_uuid_idx ON volumes (service_uuid, deleted);
 INSERT INTO "alembic_version" ("version_num") VALUES ('9c74c1c6971f');
 INSERT INTO "volume_types" ("created_at", "updated_at", "deleted_at", "deleted", "id", "name", "qos_specs_id", "is_public", "description") VALUES ('2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000', NULL, 0, 'c1de0000-0000-4000-8000-000000000001', '__DEFAULT__', NULL, 1, 'Default Volume Type');
 INSERT INTO "workers" ("created_at", "updated_at", "deleted_at", "deleted", "id", "resource_type", "resource_id", "status", "service_id", "race_preventer") VALUES ('2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000', NULL, 0, 1, 'SENTINEL', 'SUB-SECOND', 'OK', NULL, 0);
