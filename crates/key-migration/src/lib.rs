@@ -1,1 +1,7 @@
-//! Moves Cinder's fixed-key rows to secrets of their own: the domain, without I/O.
+#![doc = include_str!("../README.md")]
+
+pub mod fixed_key;
+pub mod ids;
+pub mod ports;
+pub mod reasons;
+pub mod rows;
