@@ -1,11 +1,19 @@
 //! The fixed key and the payloads read back, kept in memory that is wiped when dropped and that
 //! nothing can print.
 
+use std::fmt;
+
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// The bytes of `[key_manager] fixed_key`.
 pub struct FixedKey(Zeroizing<Box<[u8]>>);
+
+impl fmt::Debug for FixedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FixedKey([REDACTED])")
+    }
+}
 
 /// Why a text is no fixed key. It never holds the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
