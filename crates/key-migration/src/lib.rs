@@ -1,9 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod board;
+pub mod census;
 pub mod fixed_key;
+mod gates;
 pub mod ids;
+mod intents;
+mod inventory;
+pub mod messages;
+mod one_key;
+mod pass;
 pub mod ports;
 pub mod progress;
 pub mod reasons;
 pub mod rows;
+pub mod service;
 pub mod settings;

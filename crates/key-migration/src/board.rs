@@ -1,0 +1,255 @@
+//! Keeps the snapshot of one service's progress and publishes every change of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::ids::RowId;
+use crate::ports::Clock;
+use crate::progress::{PassProgress, ServiceProgress, StatedReason};
+use crate::reasons::{Fault, RowReason, ServiceState};
+
+/// The time over which the rate is taken.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// The most rows whose trouble is remembered so as to be said once only.
+const MOST_STATED: usize = 10_000;
+
+/// Shows that a loop is alive.
+#[derive(Debug)]
+pub struct Heartbeat {
+    born: Instant,
+    last_beat_ms: AtomicU64,
+}
+
+impl Heartbeat {
+    /// How often a living loop beats at least.
+    pub const EVERY: Duration = Duration::from_secs(5);
+
+    /// A heart that beats now for the first time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            last_beat_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// The time since the last beat.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let last = Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed));
+        self.born.elapsed().saturating_sub(last)
+    }
+
+    pub(crate) fn beat(&self) {
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_beat_ms.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where progress is written down.
+pub(crate) struct Board<C> {
+    clock: C,
+    progress: watch::Sender<ServiceProgress>,
+    this_pass: PassTally,
+    recent: VecDeque<(Instant, u64)>,
+    stated: HashMap<RowId, RowReason>,
+    stated_before: HashMap<RowId, RowReason>,
+}
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassTally {
+    pub(crate) migrated: u64,
+    pub(crate) failed: u64,
+    pub(crate) deferred: u64,
+}
+
+impl<C: Clock> Board<C> {
+    pub(crate) fn new(clock: C, progress: watch::Sender<ServiceProgress>) -> Self {
+        Self {
+            clock,
+            progress,
+            this_pass: PassTally::default(),
+            recent: VecDeque::new(),
+            stated: HashMap::new(),
+            stated_before: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn tally(&self) -> PassTally {
+        self.this_pass
+    }
+
+    /// Keys migrated since the process started.
+    pub(crate) fn migrated_so_far(&self) -> u64 {
+        self.progress.borrow().keys.migrated
+    }
+
+    /// Shows what the service is doing, and since when.
+    pub(crate) fn state(
+        &self,
+        state: ServiceState,
+        why: Option<StatedReason>,
+        remedy: Option<String>,
+    ) {
+        let now = self.clock.now();
+        self.progress.send_modify(|shown| {
+            let code = |reason: &Option<StatedReason>| reason.as_ref().map(|reason| reason.code);
+            if shown.state != state || code(&shown.reason) != code(&why) {
+                shown.since = now;
+            }
+            shown.state = state;
+            shown.reason = why;
+            shown.remedy = remedy;
+            shown.next_attempt_at = None;
+        });
+    }
+
+    pub(crate) fn blocked(&self, fault: &Fault, wait: Duration) {
+        self.state(
+            ServiceState::Blocked,
+            Some(fault.into()),
+            Some(fault.remedy.clone()),
+        );
+        let next = self.clock.now().checked_add(wait).ok();
+        self.progress
+            .send_modify(|shown| shown.next_attempt_at = next);
+    }
+
+    pub(crate) fn count_fault(&self, fault: &Fault) {
+        self.progress
+            .send_modify(|shown| *shown.totals.faults.entry(fault.reason).or_default() += 1);
+    }
+
+    pub(crate) fn pass_begins(&mut self, owned: Vec<String>, concurrency_limit: usize) {
+        let now = self.clock.now();
+        self.this_pass = PassTally::default();
+        self.stated_before = std::mem::take(&mut self.stated);
+        self.recent.clear();
+        self.progress.send_modify(|shown| {
+            let number = shown.pass.number + 1;
+            shown.pass = PassProgress {
+                number,
+                started_at: Some(now),
+                finished_at: None,
+            };
+            shown.owned = owned;
+            shown.totals.concurrency_limit = concurrency_limit as u64;
+        });
+    }
+
+    pub(crate) fn pass_ends(&mut self, orphan_secrets: u64) {
+        let now = self.clock.now();
+        let PassTally {
+            failed, deferred, ..
+        } = self.this_pass;
+        self.progress.send_modify(|shown| {
+            shown.pass.finished_at = Some(now);
+            shown.totals.last_pass_at = Some(now);
+            shown.totals.orphan_secrets = orphan_secrets;
+            shown.keys.failed = failed;
+            shown.keys.deferred = deferred;
+            shown.keys.in_flight = 0;
+            shown.rate_per_second = 0.0;
+            shown.eta_seconds = None;
+        });
+    }
+
+    pub(crate) fn remaining(&self, remaining: u64) {
+        self.progress
+            .send_modify(|shown| shown.keys.remaining = remaining);
+    }
+
+    pub(crate) fn in_flight(&self, keys: usize) {
+        self.progress
+            .send_modify(|shown| shown.keys.in_flight = keys as u64);
+    }
+
+    pub(crate) fn orphan_secrets(&self, secrets: u64) {
+        self.progress
+            .send_modify(|shown| shown.totals.orphan_secrets = secrets);
+    }
+
+    pub(crate) fn migrated(&mut self) {
+        self.this_pass.migrated += 1;
+        let rate = self.rate();
+        self.progress.send_modify(|shown| {
+            shown.keys.migrated += 1;
+            shown.keys.remaining = shown.keys.remaining.saturating_sub(1);
+            shown.rate_per_second = rate;
+            shown.eta_seconds = eta(shown.keys.remaining, rate);
+        });
+    }
+
+    pub(crate) fn not_ours(&self) {
+        self.progress.send_modify(|shown| {
+            shown.keys.remaining = shown.keys.remaining.saturating_sub(1);
+        });
+    }
+
+    /// Notes that a row waits; says whether that is news.
+    pub(crate) fn deferred(&mut self, row: &RowId, reason: RowReason) -> bool {
+        self.this_pass.deferred += 1;
+        let deferred = self.this_pass.deferred;
+        self.progress
+            .send_modify(|shown| shown.keys.deferred = shown.keys.deferred.max(deferred));
+        self.is_news(row, reason)
+    }
+
+    /// Notes that a row failed; says whether that is news.
+    pub(crate) fn failed(&mut self, row: &RowId, reason: RowReason) -> bool {
+        self.this_pass.failed += 1;
+        let failed = self.this_pass.failed;
+        self.progress
+            .send_modify(|shown| shown.keys.failed = shown.keys.failed.max(failed));
+        self.count_failure(reason);
+        self.is_news(row, reason)
+    }
+
+    pub(crate) fn count_failure(&self, reason: RowReason) {
+        self.progress
+            .send_modify(|shown| *shown.totals.row_failures.entry(reason).or_default() += 1);
+    }
+
+    fn is_news(&mut self, row: &RowId, reason: RowReason) -> bool {
+        if self.stated.len() < MOST_STATED {
+            self.stated.insert(row.clone(), reason);
+        }
+        self.stated_before.get(row) != Some(&reason)
+    }
+
+    /// Keys a second over the window, or over the pass where that is shorter.
+    fn rate(&mut self) -> f64 {
+        let now = Instant::now();
+        self.recent.push_back((now, self.this_pass.migrated));
+        while self.recent.len() > 2 && now - self.recent[0].0 > RATE_WINDOW {
+            self.recent.pop_front();
+        }
+        let (since, before) = self.recent[0];
+        let seconds = (now - since).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate of a minute's keys")]
+        let keys = (self.this_pass.migrated - before) as f64;
+        if seconds > 0.0 { keys / seconds } else { 0.0 }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an estimate in whole seconds"
+)]
+fn eta(remaining: u64, rate: f64) -> Option<u64> {
+    (rate > 0.0).then(|| (remaining as f64 / rate).ceil() as u64)
+}

@@ -1,0 +1,113 @@
+//! What earlier runs left in Barbican, listed once by name before the first secret is stored.
+//!
+//! Each page is held against the database at once, so that memory holds only what is left over,
+//! never all secrets.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+
+use crate::fixed_key::FixedKey;
+use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, SecretName};
+use crate::intents::Intents;
+use crate::ports::{CinderDatabase, DatabaseError, KeyManager, SecretError, StoredSecret};
+use crate::reasons::{Fault, Reason};
+use crate::rows::RowKey;
+
+/// Lists what is stored for this kind of row, and compares one payload with the fixed key.
+///
+/// # Errors
+/// What stands in the way; nothing may be stored before this has succeeded once.
+pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
+    keys: &M,
+    rows: &D,
+    fixed_key: &FixedKey,
+    kind: ResourceKind,
+    intents: &mut Intents,
+) -> Result<(), Fault> {
+    let request = RequestId::random();
+    let (sender, mut pages) = mpsc::channel(2);
+    let listing = keys.list(kind, sender, request);
+    let reading = async {
+        let mut sample = None;
+        while let Some(page) = pages.recv().await {
+            sample = sample.or_else(|| page.iter().find(|secret| is_ours(secret)).map(|s| s.id));
+            sort_page(rows, kind, &page, intents).await?;
+        }
+        Ok(sample)
+    };
+    let (listed, sample) = tokio::join!(listing, reading);
+    let sample = sample.map_err(database_fault)?;
+    listed?;
+    match sample {
+        Some(secret) => compare(keys, fixed_key, secret, request).await,
+        None => Ok(()),
+    }
+}
+
+fn is_ours(secret: &StoredSecret) -> bool {
+    secret.active && secret.created_by_us
+}
+
+async fn sort_page<D: CinderDatabase>(
+    rows: &D,
+    kind: ResourceKind,
+    page: &[StoredSecret],
+    intents: &mut Intents,
+) -> Result<(), DatabaseError> {
+    let named: Vec<(RowRef, &StoredSecret)> = page
+        .iter()
+        .filter_map(|secret| Some((SecretName::row(&secret.name)?, secret)))
+        .filter(|(row, _)| row.kind == kind)
+        .collect();
+    let ids: Vec<RowId> = named.iter().map(|(row, _)| row.id.clone()).collect();
+    let keys: HashMap<RowId, RowKey> = rows.keys(kind, &ids).await?.into_iter().collect();
+    for (row, secret) in named {
+        match keys.get(&row.id) {
+            Some(RowKey::AllZeros) => intents.add_leftover(&row, secret),
+            Some(key) if !key.is(secret.id) && secret.created_by_us => {
+                intents.add_superseded(secret.id);
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// This host's fixed key must be the one that earlier secrets hold.
+async fn compare<M: KeyManager>(
+    keys: &M,
+    fixed_key: &FixedKey,
+    secret: SecretId,
+    request: RequestId,
+) -> Result<(), Fault> {
+    let payload = match keys.payload(secret, request).await {
+        Ok(payload) => payload,
+        Err(SecretError::NotFound(_)) => return Ok(()),
+        Err(SecretError::Fault(fault)) => return Err(fault),
+        Err(SecretError::Refused(message) | SecretError::Failed(message)) => {
+            let remedy = "look for that secret in the log of the Barbican API";
+            let message = format!("secret {secret} cannot be read: {message}");
+            return Err(Fault::new(Reason::BarbicanFailing, message, remedy));
+        }
+    };
+    if fixed_key.equals(&payload) {
+        return Ok(());
+    }
+    let message =
+        format!("secret {secret}, stored by an earlier run, does not hold this host's fixed_key");
+    let remedy = "compare [key_manager] fixed_key of all hosts: they must be the same";
+    Err(Fault::new(Reason::FixedKeyMismatch, message, remedy))
+}
+
+/// A database error as the fault that it is for a whole service.
+pub(crate) fn database_fault(error: DatabaseError) -> Fault {
+    match error {
+        DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => fault,
+        DatabaseError::Contended(message) => Fault::new(
+            Reason::DatabaseUnreachable,
+            message,
+            "look for long transactions in Cinder's database",
+        ),
+    }
+}

@@ -1,0 +1,476 @@
+//! One walk over this host's rows at zeros, with several keys in flight.
+//!
+//! A pass takes no input but the settings and may be ended anywhere: the next pass is the retry.
+//! It starts with one key; the others follow its first success. What would hit every key ends it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, info_span};
+
+use crate::board::{Board, Heartbeat};
+use crate::census::CensusKeeper;
+use crate::fixed_key::FixedKey;
+use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, UserId};
+use crate::intents::{Candidate, Intents, Start};
+use crate::inventory::database_fault;
+use crate::messages;
+use crate::one_key::{KeyEnd, KeyWork, Task, delete_unused};
+use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
+use crate::reasons::{Fault, Reason, RowReason, ServiceState};
+use crate::rows::{ScannedRow, Scope};
+use crate::service::Environment;
+
+/// Rows a page of the walk holds.
+const PAGE: u32 = 500;
+
+/// Keys in a row that Barbican may fail before it is left alone for a while.
+const MOST_TROUBLE: u32 = 3;
+
+/// How a pass ended.
+#[derive(Debug)]
+pub(crate) enum PassEnd {
+    /// Every row was met, or as many as were asked for.
+    Walked,
+    /// The operator stopped it, or gave new settings.
+    Interrupted,
+    /// A secret was stored although the listing had been refused: list again before the next.
+    ListAgain,
+    /// Something that hits every key.
+    Faulted(Fault),
+}
+
+/// Stands for what may end a pass from outside.
+pub(crate) trait Interrupt {
+    /// Comes back once the pass is to start no further key.
+    fn interrupted(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a pass needs. What it changes outlives it.
+pub(crate) struct Pass<'a, M, D, C, I> {
+    pub(crate) environment: &'a Environment<M, D>,
+    pub(crate) scope: &'a Scope,
+    pub(crate) fixed_key: Arc<FixedKey>,
+    pub(crate) intents: &'a mut Intents,
+    pub(crate) board: &'a mut Board<C>,
+    pub(crate) census: &'a CensusKeeper<C>,
+    pub(crate) heartbeat: &'a Heartbeat,
+    pub(crate) interrupt: &'a mut I,
+    /// Most keys to migrate.
+    pub(crate) most: Option<u64>,
+    /// What this pass finds out about with one key, saying nothing while it is still so.
+    pub(crate) probing: &'a mut Option<Fault>,
+    /// Why the listing was refused: one secret may be stored, to see whether that is too.
+    pub(crate) unlisted: Option<Fault>,
+}
+
+type KeyDone = (RowRef, Span, KeyEnd);
+
+enum Event {
+    Key(Box<KeyDone>),
+    Page(Result<Vec<ScannedRow>, DatabaseError>),
+    Counted,
+}
+
+struct Walk {
+    rows: VecDeque<ScannedRow>,
+    after: Option<RowId>,
+    fetching: bool,
+    exhausted: bool,
+}
+
+/// How far a pass has come.
+struct Course {
+    walk: Walk,
+    keys_in_flight: usize,
+    /// A key succeeded: the others may follow.
+    opened: bool,
+    trouble: u32,
+    next_start: Instant,
+    /// When the global count is due; a long walk shows it too.
+    next_count: Option<Instant>,
+    end: Option<PassEnd>,
+}
+
+impl<'a, M, D, C, I> Pass<'a, M, D, C, I>
+where
+    M: KeyManager,
+    D: CinderDatabase,
+    C: Clock,
+    I: Interrupt,
+{
+    /// Walks until every row was met, or until something ends it; what is in flight then is
+    /// waited for.
+    pub(crate) async fn run(mut self) -> PassEnd {
+        let mut course = Course {
+            walk: Walk {
+                rows: VecDeque::new(),
+                after: None,
+                fetching: false,
+                exhausted: false,
+            },
+            keys_in_flight: 0,
+            opened: false,
+            trouble: 0,
+            next_start: Instant::now(),
+            next_count: Some(Instant::now()),
+            end: None,
+        };
+        let mut events: FuturesUnordered<BoxFuture<'a, Event>> = FuturesUnordered::new();
+        loop {
+            self.start_what_may(&mut course, &events);
+            self.heartbeat.beat();
+            let over = course.end.is_some() || course.walk.is_over() || self.left_to_ask(0) == 0;
+            if events.is_empty() && over {
+                return course.end.unwrap_or(PassEnd::Walked);
+            }
+            tokio::select! {
+                Some(event) = events.next(), if !events.is_empty() => {
+                    self.handle(&mut course, event).await;
+                }
+                () = self.interrupt.interrupted(), if course.end.is_none() => {
+                    course.end = Some(PassEnd::Interrupted);
+                }
+                () = tokio::time::sleep_until(course.next_start), if course.is_throttled() => {}
+                () = tokio::time::sleep(Heartbeat::EVERY) => {}
+            }
+        }
+    }
+
+    fn start_what_may(
+        &mut self,
+        course: &mut Course,
+        events: &FuturesUnordered<BoxFuture<'a, Event>>,
+    ) {
+        while course.end.is_none() && !course.is_throttled() && self.has_room(course) {
+            let Some(scanned) = course.walk.rows.pop_front() else {
+                break;
+            };
+            let row = RowRef {
+                kind: self.kind(),
+                id: scanned.id.clone(),
+            };
+            if let Some(task) = self.task_for(course, &row, &scanned) {
+                course.keys_in_flight += 1;
+                course.next_start = self.next_start();
+                events.push(self.begin(row, task));
+            }
+        }
+        self.board.in_flight(course.keys_in_flight);
+        if course.end.is_none() && course.next_count.is_some_and(|due| due <= Instant::now()) {
+            course.next_count = None;
+            events.push(self.count());
+        }
+        if course.end.is_none() && course.walk.wants_page() {
+            course.walk.fetching = true;
+            let rows = Arc::clone(&self.environment.rows);
+            let (scope, after) = (self.scope, course.walk.after.clone());
+            events.push(Box::pin(async move {
+                Event::Page(rows.zero_rows(scope, after.as_ref(), PAGE).await)
+            }));
+        }
+    }
+
+    fn count(&self) -> BoxFuture<'a, Event> {
+        let (census, rows) = (self.census, Arc::clone(&self.environment.rows));
+        let down_time = self.environment.settings.service_down_time;
+        Box::pin(async move {
+            // A count that fails here is made again after the walk, and said then.
+            let _ = census.count(&*rows, down_time, None).await;
+            Event::Counted
+        })
+    }
+
+    /// One key alone until it succeeds; then as many as allowed, within what was asked for.
+    fn has_room(&self, course: &Course) -> bool {
+        let settings = &self.environment.settings;
+        let limit = if course.opened {
+            settings.max_concurrency.max(1)
+        } else {
+            1
+        };
+        course.keys_in_flight < limit && self.left_to_ask(course.keys_in_flight) > 0
+    }
+
+    /// Keys that may still be begun of those asked for, with so many in flight.
+    fn left_to_ask(&self, in_flight: usize) -> u64 {
+        let begun = self.board.tally().migrated + in_flight as u64;
+        self.most
+            .map_or(u64::MAX, |most| most.saturating_sub(begun))
+    }
+
+    fn next_start(&self) -> Instant {
+        let spacing = self.environment.settings.max_rate.map(|rate| 1.0 / rate);
+        Instant::now() + Duration::from_secs_f64(spacing.unwrap_or(0.0))
+    }
+
+    fn task_for(
+        &mut self,
+        course: &mut Course,
+        row: &RowRef,
+        scanned: &ScannedRow,
+    ) -> Option<Task> {
+        if let Some(message) = scanned.status.transitional(row.kind) {
+            self.defer(row, RowReason::Transitional, &message);
+            return None;
+        }
+        match (self.intents.start(row), &self.unlisted) {
+            (Start::Wait(wait), _) => {
+                self.defer(row, RowReason::UnknownOutcome, &wait.to_string());
+                None
+            }
+            (Start::Store, Some(_)) => Some(Task::StoreOnly),
+            (Start::Store, None) => Some(Task::StoreAndSwitch),
+            (Start::LookUp | Start::Use(_), Some(refused)) => {
+                let refused = refused.clone();
+                self.fault(course, &refused);
+                None
+            }
+            (Start::Use(candidate), None) => Some(Task::Switch(candidate)),
+            (Start::LookUp, None) => Some(Task::LookUp),
+        }
+    }
+
+    fn begin(&self, row: RowRef, task: Task) -> BoxFuture<'a, Event> {
+        let request = RequestId::random();
+        let span = info_span!(target: messages::LOGGER, "key", request_id = %request, row = %row);
+        if self.probing.is_none() {
+            span.in_scope(|| messages::migrating(&row));
+        }
+        let work = KeyWork {
+            keys: Arc::clone(&self.environment.keys),
+            rows: Arc::clone(&self.environment.rows),
+            fixed_key: Arc::clone(&self.fixed_key),
+            extra_acl_users: self.extra_acl_users(),
+            row: row.clone(),
+            request,
+        };
+        let work = work.run(task).instrument(span.clone());
+        Box::pin(async move { Event::Key(Box::new((row, span, work.await))) })
+    }
+
+    async fn handle(&mut self, course: &mut Course, event: Event) {
+        match event {
+            Event::Counted => {
+                course.next_count = Some(Instant::now() + self.environment.settings.interval);
+            }
+            Event::Page(Ok(page)) => course.walk.take_page(page),
+            Event::Page(Err(error)) => {
+                course.walk.fetching = false;
+                let fault = database_fault(error);
+                if course.end.is_none() && self.is_change(&fault) {
+                    messages::blocked(self.environment.settings.service, &fault);
+                    messages::remedy(&fault.remedy);
+                }
+                self.end_with(course, fault);
+            }
+            Event::Key(done) => {
+                course.keys_in_flight -= 1;
+                let (row, span, end) = *done;
+                if let KeyEnd::Migrated(secret) = &end
+                    && let Some(spare) = self.intents.take_spare(&row, *secret)
+                {
+                    self.drop_spare(&row, spare).await;
+                }
+                span.in_scope(|| self.key_ended(course, &row, end));
+                self.board.orphan_secrets(self.intents.superseded());
+            }
+        }
+    }
+
+    fn key_ended(&mut self, course: &mut Course, row: &RowRef, end: KeyEnd) {
+        match end {
+            KeyEnd::Migrated(secret) => {
+                self.intents.close(row, Some(secret));
+                self.say_what_was_withheld(row);
+                self.board.migrated();
+                course.opened = true;
+                course.trouble = 0;
+            }
+            KeyEnd::NotOurs { left, deleted } => self.not_ours(row, left, deleted),
+            KeyEnd::Stored(candidate) => {
+                self.intents.keep(row, candidate);
+                course.end.get_or_insert(PassEnd::ListAgain);
+            }
+            KeyEnd::Deferred {
+                reason,
+                message,
+                kept,
+            } => {
+                self.keep(row, kept);
+                self.defer(row, reason, &message);
+            }
+            KeyEnd::Failed {
+                reason,
+                message,
+                kept,
+            } => {
+                self.keep(row, kept);
+                if self.board.failed(&row.id, reason) {
+                    messages::key_failed(&message);
+                }
+            }
+            KeyEnd::Trouble { message, kept } => {
+                self.keep(row, kept);
+                let news = self.board.failed(&row.id, RowReason::Refused);
+                self.trouble(course, &message, news);
+            }
+            KeyEnd::Unknown { message } => {
+                self.intents
+                    .park(row, self.environment.settings.unknown_outcome_wait);
+                self.board.count_failure(RowReason::UnknownOutcome);
+                let news = self.board.deferred(&row.id, RowReason::UnknownOutcome);
+                self.trouble(course, &message, news);
+            }
+            KeyEnd::FoundNothing => {
+                self.intents.found_nothing(row);
+                self.defer(
+                    row,
+                    RowReason::UnknownOutcome,
+                    "nothing is stored under its name yet",
+                );
+            }
+            KeyEnd::NotAdoptable(secret) => {
+                self.intents.forget(row, secret);
+                self.intents.found_nothing(row);
+                let message = format!("secret {secret}, found under its name, is not fit for it");
+                self.defer(row, RowReason::UnknownOutcome, &message);
+            }
+            KeyEnd::Fault {
+                fault,
+                kept,
+                set_aside,
+            } => {
+                self.keep(row, kept);
+                if let Some(secret) = set_aside {
+                    self.board.count_failure(RowReason::ReadbackMismatch);
+                    self.intents.supersede(row, secret);
+                }
+                self.fault(course, &fault);
+            }
+        }
+    }
+
+    fn keep(&mut self, row: &RowRef, kept: Option<Candidate>) {
+        if let Some(candidate) = kept {
+            self.intents.keep(row, candidate);
+        }
+    }
+
+    fn not_ours(&mut self, row: &RowRef, left: Option<Candidate>, deleted: Option<SecretId>) {
+        if let Some(secret) = deleted {
+            self.intents.forget(row, secret);
+        }
+        if let Some(candidate) = left {
+            self.intents.supersede(row, candidate.secret);
+        }
+        self.intents.close(row, None);
+        self.board.not_ours();
+        if left.is_some() || deleted.is_some() {
+            self.board.count_failure(RowReason::Raced);
+            messages::lost(row, left.map(|candidate| candidate.secret));
+        }
+    }
+
+    async fn drop_spare(&mut self, row: &RowRef, spare: Candidate) {
+        let Environment { keys, rows, .. } = self.environment;
+        if !delete_unused(&**keys, &**rows, spare, RequestId::random()).await {
+            self.intents.supersede(row, spare.secret);
+        }
+    }
+
+    fn defer(&mut self, row: &RowRef, reason: RowReason, message: &str) {
+        if self.board.deferred(&row.id, reason) && self.probing.is_none() {
+            messages::deferred(row, reason, message);
+        }
+    }
+
+    /// Barbican failed one key in a way that others may meet too: after some in a row, or the
+    /// probing one, it is left alone for a while.
+    fn trouble(&mut self, course: &mut Course, message: &str, news: bool) {
+        course.trouble += 1;
+        let remedy = "see the log of the Barbican API, and of what stands in front of it";
+        let fault = Fault::new(Reason::BarbicanFailing, message, remedy);
+        let is_change = self.is_change(&fault);
+        if is_change && news {
+            messages::key_failed(message);
+        }
+        if self.probing.is_some() || course.trouble >= MOST_TROUBLE {
+            if is_change && course.end.is_none() {
+                messages::remedy(remedy);
+            }
+            self.end_with(course, fault);
+        }
+    }
+
+    /// Says what hits every key, once, and ends the pass.
+    fn fault(&mut self, course: &mut Course, fault: &Fault) {
+        let already = matches!(course.end, Some(PassEnd::Faulted(_)));
+        if !already && self.is_change(fault) {
+            messages::key_failed(&fault.message);
+            messages::remedy(&fault.remedy);
+        }
+        self.end_with(course, fault.clone());
+    }
+
+    fn end_with(&mut self, course: &mut Course, fault: Fault) {
+        if !matches!(course.end, Some(PassEnd::Faulted(_))) {
+            self.board.count_fault(&fault);
+            course.end = Some(PassEnd::Faulted(fault));
+        }
+    }
+
+    /// Whether this is not what the pass set out to find still there. The message may name other
+    /// rows or requests each time; reason and remedy tell.
+    fn is_change(&self, fault: &Fault) -> bool {
+        self.probing
+            .as_ref()
+            .is_none_or(|known| (known.reason, &known.remedy) != (fault.reason, &fault.remedy))
+    }
+
+    fn say_what_was_withheld(&mut self, row: &RowRef) {
+        if let Some(gone) = self.probing.take() {
+            messages::going_on(self.environment.settings.service, gone.reason);
+            messages::starting();
+            messages::migrating(row);
+            self.board.state(ServiceState::Migrating, None, None);
+        }
+    }
+
+    fn kind(&self) -> ResourceKind {
+        self.environment.settings.service.kind()
+    }
+
+    fn extra_acl_users(&self) -> Arc<[UserId]> {
+        self.environment.settings.extra_acl_users.clone().into()
+    }
+}
+
+impl Course {
+    fn is_throttled(&self) -> bool {
+        Instant::now() < self.next_start
+    }
+}
+
+impl Walk {
+    fn wants_page(&self) -> bool {
+        !self.fetching && !self.exhausted && self.rows.len() < PAGE as usize / 2
+    }
+
+    fn take_page(&mut self, page: Vec<ScannedRow>) {
+        self.fetching = false;
+        self.exhausted = page.len() < PAGE as usize;
+        self.after = page.last().map(|row| row.id.clone()).or(self.after.take());
+        self.rows.extend(page);
+    }
+
+    fn is_over(&self) -> bool {
+        self.exhausted && !self.fetching && self.rows.is_empty()
+    }
+}

@@ -1,0 +1,550 @@
+//! The loop of one service: gates, pass, summary, a wait with its reason, and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+pub use crate::board::Heartbeat;
+use crate::census::CensusKeeper;
+use crate::fixed_key::FixedKey;
+use crate::gates::Gate;
+use crate::ids::{RequestId, Service};
+use crate::intents::Intents;
+use crate::inventory::{self, database_fault};
+use crate::messages;
+use crate::pass::{Interrupt, Pass, PassEnd};
+use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
+use crate::progress::{Counted, ServiceProgress, StatedReason};
+use crate::reasons::{Fault, Reason, ServiceState};
+use crate::rows::{Census, Scope};
+use crate::settings::Settings;
+
+/// A blocked service tries one key this often, or at its interval if that is shorter.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The settings of a service and the adapters made from the same configuration.
+pub struct Environment<M, D> {
+    /// What the configuration says.
+    pub settings: Arc<Settings>,
+    /// Barbican.
+    pub keys: Arc<M>,
+    /// Cinder's database.
+    pub rows: Arc<D>,
+}
+
+impl<M, D> Clone for Environment<M, D> {
+    fn clone(&self) -> Self {
+        Self {
+            settings: Arc::clone(&self.settings),
+            keys: Arc::clone(&self.keys),
+            rows: Arc::clone(&self.rows),
+        }
+    }
+}
+
+/// How long a service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to stop.
+    Daemon,
+    /// Until one full pass is over, and every POST of it has a known outcome.
+    Once {
+        /// At most this many keys.
+        limit: Option<u64>,
+    },
+}
+
+/// How a service's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// It was told to stop.
+    Stopped,
+    /// One pass is over, and nothing is left at zeros on this host.
+    NothingLeft,
+    /// One pass is over, and something is left at zeros on this host.
+    SomethingLeft,
+    /// Something hits every key, or each key failed.
+    Failed,
+}
+
+/// What a service is connected to.
+pub struct Wiring<M, D, C> {
+    /// Wall-clock time.
+    pub clock: C,
+    /// Settings and adapters; a new value ends the pass under way and is used at once.
+    pub environment: watch::Receiver<Environment<M, D>>,
+    /// The global count, shared by all services of the process.
+    pub census: Arc<CensusKeeper<C>>,
+    /// Where progress is shown.
+    pub progress: watch::Sender<ServiceProgress>,
+    /// Shows that the loop is alive.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Once cancelled, no further key is begun, and the run ends with what is in flight.
+    pub stop: CancellationToken,
+    /// How long to run.
+    pub mode: Mode,
+}
+
+/// Migrates the keys of one service of this host.
+pub struct KeyMigrator<M, D, C> {
+    control: Control<M, D>,
+    census: Arc<CensusKeeper<C>>,
+    heartbeat: Arc<Heartbeat>,
+    board: Board<C>,
+    mode: Mode,
+    intents: Intents,
+    listed_for: Option<Arc<FixedKey>>,
+    gate: Option<Gate>,
+    blocked: Option<Fault>,
+    summary: Option<(Census, Instant)>,
+    clear_since: Option<Counted>,
+    passes: u64,
+}
+
+struct Control<M, D> {
+    environment: watch::Receiver<Environment<M, D>>,
+    stop: CancellationToken,
+}
+
+/// What one cycle found, and so what is shown until the next.
+enum Finding {
+    Disabled(Gate),
+    Paused,
+    Interrupted,
+    Blocked(Fault),
+    Walked { remaining: u64 },
+}
+
+impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
+    /// Connects it. Nothing is read or sent before [`KeyMigrator::run`].
+    pub fn new(wiring: Wiring<M, D, C>) -> Self {
+        Self {
+            control: Control {
+                environment: wiring.environment,
+                stop: wiring.stop,
+            },
+            board: Board::new(wiring.clock, wiring.progress),
+            census: wiring.census,
+            heartbeat: wiring.heartbeat,
+            mode: wiring.mode,
+            intents: Intents::default(),
+            listed_for: None,
+            gate: None,
+            blocked: None,
+            summary: None,
+            clear_since: None,
+            passes: 0,
+        }
+    }
+
+    /// Runs until the mode is fulfilled or it is told to stop. Nothing that fails outside ends it.
+    pub async fn run(mut self) -> Ending {
+        loop {
+            let environment = self.control.environment.borrow_and_update().clone();
+            let finding = self.cycle(&environment).await;
+            self.show(&environment.settings, &finding);
+            if self.control.stop.is_cancelled() {
+                return Ending::Stopped;
+            }
+            if let Mode::Once { .. } = self.mode
+                && let Some(ending) = self.ending(&environment, &finding).await
+            {
+                return ending;
+            }
+            if !matches!(finding, Finding::Interrupted) {
+                let wait = self.wait_after(&environment.settings, &finding);
+                self.wait(wait).await;
+            }
+            if self.control.stop.is_cancelled() {
+                return Ending::Stopped;
+            }
+        }
+    }
+
+    async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
+        let settings = &environment.settings;
+        if let Some(gate) = Gate::closed_by(settings) {
+            return self.closed(environment, gate).await;
+        }
+        if settings.paused {
+            return Finding::Paused;
+        }
+        let (Some(scope), Some(fixed_key)) = (&settings.scope, &settings.fixed_key) else {
+            return self.closed(environment, Gate::NoBackends).await;
+        };
+        match self.work(environment, scope, fixed_key).await {
+            Ok(finding) => finding,
+            Err(fault) => {
+                self.say_blocked(settings.service, &fault);
+                self.board.count_fault(&fault);
+                Finding::Blocked(fault)
+            }
+        }
+    }
+
+    /// A gate is closed: it is said on the first pass and on change.
+    async fn closed(&mut self, environment: &Environment<M, D>, gate: Gate) -> Finding {
+        let is_news = self.gate.as_ref() != Some(&gate);
+        if is_news {
+            gate.log();
+        }
+        if gate == Gate::NoFixedKey && is_news {
+            self.complain_if_key_is_needed(environment).await;
+        }
+        if gate.has_summary() {
+            // What keeps the count from being made is said by the passes of an open gate.
+            let _ = self.summarise(environment, None).await;
+        }
+        self.blocked = None;
+        self.gate = Some(gate.clone());
+        Finding::Disabled(gate)
+    }
+
+    async fn complain_if_key_is_needed(&self, environment: &Environment<M, D>) {
+        let down_time = environment.settings.service_down_time;
+        let counted = self.census.count(&*environment.rows, down_time, None).await;
+        if let Ok(Counted { census, .. }) = counted
+            && !census.is_clear()
+        {
+            messages::fixed_key_needed(&census);
+        }
+    }
+
+    async fn work(
+        &mut self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+        fixed_key: &Arc<FixedKey>,
+    ) -> Result<Finding, Fault> {
+        if !environment
+            .rows
+            .any_row(scope)
+            .await
+            .map_err(database_fault)?
+        {
+            self.board.remaining(0);
+            return Ok(self
+                .closed(environment, Gate::NoRows(environment.settings.service))
+                .await);
+        }
+        self.gate = None;
+        let remaining = environment
+            .rows
+            .count_zero_rows(scope)
+            .await
+            .map_err(database_fault)?;
+        self.board.remaining(remaining);
+        self.passes += 1;
+        if remaining == 0 {
+            return self.nothing_left(environment).await;
+        }
+        let limit = environment.settings.max_concurrency;
+        self.board.pass_begins(scope.names(), limit);
+        if self.blocked.is_none() {
+            messages::starting();
+            self.board.state(ServiceState::Migrating, None, None);
+        }
+        let before = Instant::now();
+        let end = self.pass(environment, scope, fixed_key).await;
+        self.board.pass_ends(self.intents.superseded());
+        self.after_pass(environment, scope, end, before).await
+    }
+
+    async fn nothing_left(&mut self, environment: &Environment<M, D>) -> Result<Finding, Fault> {
+        if self.passes == 1 {
+            messages::starting();
+        }
+        let owned = environment
+            .settings
+            .scope
+            .as_ref()
+            .map(Scope::names)
+            .unwrap_or_default();
+        self.board
+            .pass_begins(owned, environment.settings.max_concurrency);
+        self.board.pass_ends(self.intents.superseded());
+        self.summarise(environment, None)
+            .await
+            .map_err(database_fault)?;
+        self.say_going_on(environment.settings.service);
+        Ok(Finding::Walked { remaining: 0 })
+    }
+
+    /// Lists what earlier runs stored, then walks. A listing that is refused for lack of a role
+    /// does not keep one key from being tried: its refusal says the same to the operator.
+    async fn pass(
+        &mut self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+        fixed_key: &Arc<FixedKey>,
+    ) -> PassEnd {
+        let mut unlisted = None;
+        loop {
+            let stop = self.control.stop.clone();
+            let listed = tokio::select! {
+                listed = self.list(environment, fixed_key) => listed,
+                () = stop.cancelled() => return PassEnd::Interrupted,
+            };
+            match listed {
+                Ok(()) => unlisted = None,
+                Err(fault) if fault.reason == Reason::RoleMissing && unlisted.is_none() => {
+                    unlisted = Some(fault);
+                }
+                Err(fault) => {
+                    self.say_blocked(environment.settings.service, &fault);
+                    self.board.count_fault(&fault);
+                    return PassEnd::Faulted(fault);
+                }
+            }
+            let most = match self.mode {
+                Mode::Once { limit } => {
+                    limit.map(|limit| limit.saturating_sub(self.board.migrated_so_far()))
+                }
+                Mode::Daemon => None,
+            };
+            let pass = Pass {
+                environment,
+                scope,
+                fixed_key: Arc::clone(fixed_key),
+                intents: &mut self.intents,
+                board: &mut self.board,
+                census: &self.census,
+                heartbeat: &self.heartbeat,
+                interrupt: &mut self.control,
+                most,
+                probing: &mut self.blocked,
+                unlisted: unlisted.clone(),
+            };
+            match pass.run().await {
+                PassEnd::ListAgain => {}
+                end => return end,
+            }
+        }
+    }
+
+    async fn list(
+        &mut self,
+        environment: &Environment<M, D>,
+        fixed_key: &Arc<FixedKey>,
+    ) -> Result<(), Fault> {
+        if self
+            .listed_for
+            .as_ref()
+            .is_some_and(|listed| Arc::ptr_eq(listed, fixed_key))
+        {
+            return match self.blocked {
+                Some(_) => environment.keys.probe(RequestId::random()).await,
+                None => Ok(()),
+            };
+        }
+        let kind = environment.settings.service.kind();
+        let (keys, rows) = (&*environment.keys, &*environment.rows);
+        let listing = inventory::take(keys, rows, fixed_key, kind, &mut self.intents);
+        beating(&self.heartbeat, listing).await?;
+        self.listed_for = Some(Arc::clone(fixed_key));
+        Ok(())
+    }
+
+    async fn after_pass(
+        &mut self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+        end: PassEnd,
+        before: Instant,
+    ) -> Result<Finding, Fault> {
+        let moved = self.board.tally().migrated > 0;
+        let changed = if moved {
+            Some(Instant::now())
+        } else {
+            self.summary.is_none().then_some(before)
+        };
+        match end {
+            PassEnd::Faulted(fault) => {
+                // Where the database is what fails, the fault says so already.
+                let _ = self.summarise(environment, changed).await;
+                Ok(Finding::Blocked(fault))
+            }
+            PassEnd::Interrupted | PassEnd::ListAgain => Ok(Finding::Interrupted),
+            PassEnd::Walked => {
+                let count = environment.rows.count_zero_rows(scope).await;
+                let remaining = count.map_err(database_fault)?;
+                self.board.remaining(remaining);
+                self.summarise(environment, changed)
+                    .await
+                    .map_err(database_fault)?;
+                self.say_going_on(environment.settings.service);
+                Ok(Finding::Walked { remaining })
+            }
+        }
+    }
+
+    /// Logs the global count: the first time, when it changed, and once an interval.
+    async fn summarise(
+        &mut self,
+        environment: &Environment<M, D>,
+        changed: Option<Instant>,
+    ) -> Result<(), DatabaseError> {
+        let settings = &environment.settings;
+        let count = self
+            .census
+            .count(&*environment.rows, settings.service_down_time, changed);
+        let counted = beating(&self.heartbeat, count).await?;
+        let census = counted.census;
+        let due = self
+            .summary
+            .is_none_or(|(said, at)| said != census || at.elapsed() >= settings.summary_interval);
+        if due {
+            messages::summary(&census);
+            self.summary = Some((census, Instant::now()));
+        }
+        self.note_clear(counted);
+        Ok(())
+    }
+
+    /// Remembers since which count nothing has been at zeros anywhere.
+    fn note_clear(&mut self, counted: Counted) {
+        if counted.census.is_clear() {
+            self.clear_since.get_or_insert(counted);
+        } else {
+            self.clear_since = None;
+        }
+    }
+
+    fn show(&mut self, settings: &Settings, finding: &Finding) {
+        match finding {
+            Finding::Disabled(gate) => {
+                let reason = gate.is_configured().then(|| StatedReason {
+                    code: Reason::Configuration,
+                    message: gate.message(),
+                });
+                self.board.state(
+                    ServiceState::Disabled,
+                    reason,
+                    gate.remedy().map(Into::into),
+                );
+            }
+            Finding::Paused => self.board.state(ServiceState::Paused, None, None),
+            Finding::Interrupted => {}
+            Finding::Blocked(fault) => {
+                self.board
+                    .blocked(fault, self.wait_after(settings, finding));
+                self.blocked = Some(fault.clone());
+            }
+            Finding::Walked { remaining } => {
+                self.blocked = None;
+                self.board
+                    .state(self.state_with(settings, *remaining), None, None);
+            }
+        }
+    }
+
+    fn state_with(&self, settings: &Settings, remaining: u64) -> ServiceState {
+        if remaining > 0 {
+            return ServiceState::Migrating;
+        }
+        let interval = jiff::SignedDuration::try_from(settings.interval).unwrap_or_default();
+        let latest = *self.census.subscribe().borrow();
+        let twice = self.clear_since.zip(latest).is_some_and(|(first, latest)| {
+            latest.census.is_clear()
+                && latest.counted_at.duration_since(first.counted_at) >= interval
+        });
+        if twice && !self.intents.any_parked() {
+            ServiceState::Complete
+        } else {
+            ServiceState::Idle
+        }
+    }
+
+    fn wait_after(&self, settings: &Settings, finding: &Finding) -> Duration {
+        let wait = match finding {
+            Finding::Blocked(_) => settings.interval.min(PROBE_INTERVAL),
+            _ => settings.interval,
+        };
+        let look = self
+            .intents
+            .next_look()
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        look.map_or(wait, |look| wait.min(look.max(Duration::from_millis(10))))
+    }
+
+    async fn wait(&mut self, wait: Duration) {
+        let over = Instant::now() + wait;
+        while Instant::now() < over {
+            self.heartbeat.beat();
+            tokio::select! {
+                () = self.control.interrupted() => return,
+                () = tokio::time::sleep_until(over.min(Instant::now() + Heartbeat::EVERY)) => {}
+            }
+        }
+    }
+
+    /// What `--once` comes to, or `None` where it has to go on.
+    async fn ending(&self, environment: &Environment<M, D>, finding: &Finding) -> Option<Ending> {
+        let tally = self.board.tally();
+        match finding {
+            Finding::Blocked(_) => Some(Ending::Failed),
+            Finding::Interrupted => None,
+            Finding::Walked { .. } if self.intents.any_parked() => None,
+            Finding::Walked { remaining: 0 } => Some(Ending::NothingLeft),
+            Finding::Walked { .. } if tally.failed > 0 && tally.migrated == 0 => {
+                Some(Ending::Failed)
+            }
+            Finding::Walked { .. } => Some(Ending::SomethingLeft),
+            Finding::Disabled(_) | Finding::Paused => Some(self.left_behind(environment).await),
+        }
+    }
+
+    async fn left_behind(&self, environment: &Environment<M, D>) -> Ending {
+        let Some(scope) = &environment.settings.scope else {
+            return Ending::NothingLeft;
+        };
+        match environment.rows.count_zero_rows(scope).await {
+            Ok(0) => Ending::NothingLeft,
+            Ok(_) => Ending::SomethingLeft,
+            Err(_) => Ending::Failed,
+        }
+    }
+
+    fn say_blocked(&self, service: Service, fault: &Fault) {
+        let known = self
+            .blocked
+            .as_ref()
+            .map(|known| (known.reason, &known.remedy));
+        if known != Some((fault.reason, &fault.remedy)) {
+            messages::blocked(service, fault);
+            messages::remedy(&fault.remedy);
+        }
+    }
+
+    fn say_going_on(&mut self, service: Service) {
+        if let Some(gone) = self.blocked.take() {
+            messages::going_on(service, gone.reason);
+        }
+    }
+}
+
+impl<M: Send + Sync, D: Send + Sync> Interrupt for Control<M, D> {
+    async fn interrupted(&mut self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            // A sender that is gone gives no new settings any more.
+            Ok(()) = self.environment.changed() => self.environment.mark_changed(),
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// Shows a beating heart during one long step.
+async fn beating<T>(heartbeat: &Heartbeat, step: impl Future<Output = T>) -> T {
+    tokio::pin!(step);
+    loop {
+        tokio::select! {
+            done = &mut step => return done,
+            () = tokio::time::sleep(Heartbeat::EVERY) => heartbeat.beat(),
+        }
+    }
+}
