@@ -1,1 +1,23 @@
-//! A small cloud in one process, for trying out, for faults and for speed.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod barbican;
+mod clock;
+mod cloud;
+mod door;
+mod faults;
+mod identity;
+mod keystone;
+mod random;
+mod server;
+mod shared;
+mod traffic;
+
+pub use barbican::{AclView, SecretView};
+pub use clock::Clock;
+pub use cloud::{Builder, Cloud};
+pub use door::Service;
+pub use faults::{Fault, Gate, Operation, Reply, When};
+pub use identity::{DEFAULT_DOMAIN_ID, Project, User};
+pub use shared::RoleWorld;
+pub use traffic::LoggedRequest;
