@@ -1,1 +1,15 @@
-//! Cinder's tables: the only SQL on them.
+#![doc = include_str!("../README.md")]
+
+pub mod connection;
+
+mod census;
+mod database;
+mod dialect;
+mod failure;
+mod rows;
+mod session;
+mod statement;
+mod swap;
+
+pub use connection::ConnectionConfig;
+pub use database::CinderDb;
