@@ -24,7 +24,6 @@ use crate::sources::{Environment, File};
 const FILES: &str = "files";
 const ENVIRONMENT: &str = "environment";
 
-#[derive(Debug)]
 pub(crate) struct Layers {
     /// Sections and keys by normalized name, and environment variables, to positions in `entries`.
     merged: config::Config,
@@ -130,12 +129,12 @@ impl Entry {
     }
 }
 
-impl fmt::Debug for Entry {
+/// Shows no keys: a slip in a file can make a part of a value one.
+impl fmt::Debug for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::File(file, line) => write!(f, "file {file}, line {line}"),
-            Place::Variable(name) => f.write_str(name),
-        }
+        f.debug_struct("Layers")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,7 +142,7 @@ impl fmt::Debug for Entry {
 ///
 /// All lies below one root: names inside a table are taken as they are, while the root's would be
 /// read as paths, and a section may be called `a.b` or `a[0]`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Layer {
     root: &'static str,
     content: Map<String, config::Value>,
@@ -192,6 +191,14 @@ impl Layer {
             root: ENVIRONMENT,
             content,
         }
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,8 +10,10 @@ const MAX_FORMER_NAMES: usize = 6;
 /// An option: where it stands, what its values are, and its default.
 ///
 /// `T` is what [`Config::get`](crate::Config::get) returns for it: an `Option` until a default is
-/// given. All builders are `const`, so options are declared as constants. A dash in the name is an
-/// underscore in files, as in oslo.config.
+/// given. All builders are `const`, so options are declared as constants. What is known only at run
+/// time is added there: `HOST.default(&hostname)`, `BACKEND_HOST.in_group(&backend)`; register and
+/// fetch the result of it. A dash in the name is an underscore in files, as in oslo.config. An option
+/// may have six former names.
 pub struct Opt<'a, T> {
     pub(crate) group: &'a str,
     pub(crate) name: &'a str,

@@ -38,7 +38,7 @@ pub(crate) enum Default {
 }
 
 impl Registry {
-    /// Adds an option. Once more, or with a default made at run time, the last one stands.
+    /// Adds an option, in place of one with the same group and name.
     pub fn add<T>(&mut self, opt: &Opt<'_, T>) -> &mut Self {
         let declaration = Declaration::from(opt);
         for former in declaration.former_keys() {

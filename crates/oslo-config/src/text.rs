@@ -31,8 +31,14 @@ pub(crate) fn python_repr(text: &str) -> String {
             '\r' => repr.push_str("\\r"),
             '\t' => repr.push_str("\\t"),
             c if c == quote => repr.extend(['\\', c]),
-            c if u32::from(c) < 0x20 || (0x7f..0xa1).contains(&u32::from(c)) => {
-                repr.push_str(&format!("\\x{:02x}", u32::from(c)));
+            c if c.is_control() || (c.is_whitespace() && c != ' ') => {
+                let code = u32::from(c);
+                let escape = if code < 0x100 {
+                    format!("\\x{code:02x}")
+                } else {
+                    format!("\\u{code:04x}")
+                };
+                repr.push_str(&escape);
             }
             c => repr.push(c),
         }
