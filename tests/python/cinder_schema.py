@@ -23,7 +23,7 @@ HEADER = """\
 -- Cinder's own schema on SQLite, with the rows that its db sync inserts.
 --
 -- Made by the real Cinder {version}:
---     tests/run -- --test schema
+--     tests/run -- --test cinder_schema
 -- fails when this file is not what a fresh `cinder-manage db sync` makes, and
 --     python tests/python/cinder_schema.py > crates/sandbox-cloud/schema/{file}
 -- (with the Python of the test services) writes it anew. Instants and random

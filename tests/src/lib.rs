@@ -1,1 +1,21 @@
-//! End-to-end tests against real services.
+#![doc = include_str!("../README.md")]
+
+pub mod cinder_conf;
+pub mod cloud;
+pub mod database;
+pub mod free_port;
+pub mod http;
+pub mod program;
+pub mod python;
+pub mod real_cloud;
+pub mod rows;
+pub mod services;
+
+pub use cinder_conf::CinderConf;
+pub use cloud::{Cloud, User};
+pub use database::{CinderDatabase, Dialect};
+pub use program::{Program, Signal};
+pub use python::{Python, StoredSecret};
+pub use real_cloud::RealCloud;
+pub use rows::{Backup, Service, Snapshot, Volume, ZERO_KEY};
+pub use services::{RoleWorld, Services};

@@ -1,7 +1,7 @@
 -- Cinder's own schema on SQLite, with the rows that its db sync inserts.
 --
 -- Made by the real Cinder 29.0.0:
---     tests/run -- --test schema
+--     tests/run -- --test cinder_schema
 -- fails when this file is not what a fresh `cinder-manage db sync` makes, and
 --     python tests/python/cinder_schema.py > crates/sandbox-cloud/schema/cinder-29.0.0.sqlite.sql
 -- (with the Python of the test services) writes it anew. Instants and random

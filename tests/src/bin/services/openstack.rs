@@ -1,0 +1,275 @@
+//! All services together: started side by side where they do not need each other.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use key_migrator_tests::cloud::User;
+use key_migrator_tests::free_port::free_port;
+use key_migrator_tests::real_cloud::{Keystone, random_password};
+use key_migrator_tests::services::{MariaDb, RoleWorld, Services};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::gunicorn::{self, Application};
+use crate::mariadb;
+use crate::prepared::{State, Venv};
+use crate::process::Process;
+
+/// Simple crypto's key-encryption key: 32 bytes in base64.
+const KEK: &str = "dGVzdHMtb25seS1rZXktZW5jcnlwdGlvbi1rZXktMDE=";
+
+/// The running services. Dropping this kills them.
+pub(crate) struct Running {
+    processes: Vec<Process>,
+    folder: RunFolder,
+    /// The file that tells tests about them.
+    pub(crate) description: PathBuf,
+}
+
+impl Running {
+    /// Stops everything at once, as none of it is used again, and keeps the logs only.
+    pub(crate) async fn stop(self) {
+        for process in self.processes {
+            process.stop(Signal::KILL, Duration::from_secs(10)).await;
+        }
+        drop(self.folder);
+    }
+}
+
+/// The files of one run. Dropping this removes them, except for the logs: these become those of
+/// the last run.
+struct RunFolder {
+    path: PathBuf,
+    last_logs: PathBuf,
+}
+
+impl RunFolder {
+    fn create(home: &Path) -> Result<Self> {
+        let runs = home.join("run");
+        remove_leftovers(&runs);
+        let path = runs.join(std::process::id().to_string());
+        std::fs::create_dir_all(path.join("logs"))?;
+        Ok(Self { path, last_logs: home.join("logs") })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // Nothing here is needed again, so what cannot be moved or removed is left alone.
+        let _ = std::fs::remove_dir_all(&self.last_logs);
+        let _ = std::fs::rename(self.path.join("logs"), &self.last_logs);
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what runs left behind that were killed.
+fn remove_leftovers(runs: &Path) {
+    for run in std::fs::read_dir(runs).into_iter().flatten().flatten() {
+        if !Path::new("/proc").join(run.file_name()).exists() {
+            let _ = std::fs::remove_dir_all(run.path());
+        }
+    }
+}
+
+/// Starts everything; what is kept between runs is in `home`.
+pub(crate) async fn start(home: &Path) -> Result<Running> {
+    let folder = RunFolder::create(home)?;
+    let logs = folder.path.join("logs");
+    let state = State::copy_to(&folder.path.join("state"), home).await?;
+    let access = state.mariadb(free_port()?);
+    let mariadb = mariadb::start(&state.mariadb_data(), &logs, &access).await?;
+    let plan = Plan::new(&state, access)?;
+    let venv = Venv::in_home(home);
+    let (keystone, as_shipped, creator) = tokio::try_join!(
+        async {
+            let keystone = gunicorn::serve(&venv, &plan.keystone(&state)?, &logs).await?;
+            plan.fill_keystone().await.context("filling Keystone")?;
+            Ok(keystone)
+        },
+        plan.serve_barbican(RoleWorld::AsShipped, &venv, &folder.path, &logs),
+        plan.serve_barbican(RoleWorld::Creator, &venv, &folder.path, &logs),
+    )?;
+    let description = folder.path.join("services.json");
+    let services = plan.services(venv.program("python"), logs);
+    std::fs::write(&description, serde_json::to_string_pretty(&services)?)?;
+    Ok(Running { processes: vec![keystone, as_shipped, creator, mariadb], folder, description })
+}
+
+/// Where everything will be, and who may do what there.
+struct Plan {
+    mariadb: MariaDb,
+    keystone_port: u16,
+    as_shipped_port: u16,
+    creator_port: u16,
+    admin: User,
+    barbican_password: String,
+}
+
+impl Plan {
+    fn new(state: &State, mariadb: MariaDb) -> Result<Self> {
+        Ok(Self {
+            mariadb,
+            keystone_port: free_port()?,
+            as_shipped_port: free_port()?,
+            creator_port: free_port()?,
+            admin: bootstrapped_admin(&state.secrets.admin_password),
+            barbican_password: random_password(),
+        })
+    }
+
+    fn keystone(&self, state: &State) -> Result<Application<'static>> {
+        Ok(Application {
+            name: "keystone",
+            wsgi_app: "keystone.wsgi.api:application",
+            preload: "keystone.server.wsgi",
+            home: state.configure_keystone(&self.mariadb)?,
+            port: self.keystone_port,
+            probe: "/v3",
+        })
+    }
+
+    async fn serve_barbican(
+        &self,
+        world: RoleWorld,
+        venv: &Venv,
+        folder: &Path,
+        logs: &Path,
+    ) -> Result<Process> {
+        let name = database_of(world);
+        let home = folder.join(name);
+        std::fs::create_dir_all(home.join(".barbican"))?;
+        let text = self.barbican_configuration(world);
+        std::fs::write(home.join(".barbican/barbican.conf"), text)?;
+        let barbican = Application {
+            name,
+            wsgi_app: "barbican_wsgi:application",
+            preload: "barbican.api.app",
+            home,
+            port: self.barbican_port(world),
+            probe: "/healthcheck",
+        };
+        gunicorn::serve(venv, &barbican, logs).await
+    }
+
+    fn barbican_configuration(&self, world: RoleWorld) -> String {
+        let policy = match world {
+            RoleWorld::AsShipped => "",
+            RoleWorld::Creator => {
+                "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n"
+            }
+        };
+        format!(
+            "[DEFAULT]\nuse_stderr = true\nhost_href = {}\n\
+             [database]\nconnection = {}\n\
+             [secretstore]\nenabled_secretstore_plugins = store_crypto\n\
+             [crypto]\nenabled_crypto_plugins = simple_crypto\n\
+             [simple_crypto_plugin]\nkek = {KEK}\n\
+             [keystone_authtoken]\nauth_type = password\nauth_url = {}\n\
+             www_authenticate_uri = {}\nusername = barbican\npassword = {}\n\
+             user_domain_id = default\nproject_name = service\nproject_domain_id = default\n\
+             {policy}",
+            self.barbican_url(world),
+            mariadb::url(&self.mariadb, database_of(world)),
+            self.auth_url(),
+            self.auth_url(),
+            self.barbican_password,
+        )
+    }
+
+    /// Makes what a deployment's installer would: the catalog, and the user that Barbican checks
+    /// tokens as.
+    async fn fill_keystone(&self) -> Result<()> {
+        let keystone = Keystone::new(&self.auth_url(), self.admin.clone());
+        keystone.create("role", json!({ "name": "creator" })).await?;
+        let project = json!({ "name": "service", "domain_id": "default" });
+        let project_id = keystone.create("project", project).await?;
+        let user = json!({
+            "name": "barbican",
+            "domain_id": "default",
+            "password": self.barbican_password,
+        });
+        let user_id = keystone.create("user", user).await?;
+        keystone.grant_by_id(&project_id, &user_id, "admin").await?;
+        let service = json!({ "type": "identity", "name": "keystone" });
+        let identity_id = keystone.create("service", service).await?;
+        let service = json!({ "type": "key-manager", "name": "barbican" });
+        let key_manager_id = keystone.create("service", service).await?;
+        for world in RoleWorld::ALL {
+            let region = world.region_name();
+            keystone.create("region", json!({ "id": region })).await?;
+            for (service_id, url) in
+                [(&identity_id, self.auth_url()), (&key_manager_id, self.barbican_url(world))]
+            {
+                add_endpoints(&keystone, region, service_id, &url).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn services(&self, python: PathBuf, logs: PathBuf) -> Services {
+        Services {
+            auth_url: self.auth_url(),
+            admin: self.admin.clone(),
+            barbican_as_shipped: self.barbican_url(RoleWorld::AsShipped),
+            barbican_creator: self.barbican_url(RoleWorld::Creator),
+            mariadb: self.mariadb.clone(),
+            python,
+            logs,
+        }
+    }
+
+    fn auth_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v3", self.keystone_port)
+    }
+
+    fn barbican_url(&self, world: RoleWorld) -> String {
+        format!("http://127.0.0.1:{}", self.barbican_port(world))
+    }
+
+    fn barbican_port(&self, world: RoleWorld) -> u16 {
+        match world {
+            RoleWorld::AsShipped => self.as_shipped_port,
+            RoleWorld::Creator => self.creator_port,
+        }
+    }
+}
+
+async fn add_endpoints(
+    keystone: &Keystone,
+    region: &str,
+    service_id: &str,
+    url: &str,
+) -> Result<()> {
+    for interface in ["public", "internal", "admin"] {
+        let endpoint = json!({
+            "interface": interface,
+            "region_id": region,
+            "service_id": service_id,
+            "url": url,
+        });
+        keystone.create("endpoint", endpoint).await?;
+    }
+    Ok(())
+}
+
+fn database_of(world: RoleWorld) -> &'static str {
+    match world {
+        RoleWorld::AsShipped => "barbican_as_shipped",
+        RoleWorld::Creator => "barbican_creator",
+    }
+}
+
+/// The administrator that `keystone-manage bootstrap` makes.
+fn bootstrapped_admin(password: &str) -> User {
+    User {
+        user_id: String::new(),
+        username: "admin".to_owned(),
+        password: password.to_owned(),
+        user_domain_name: "Default".to_owned(),
+        domain_id: "default".to_owned(),
+        project_id: String::new(),
+        project_name: "admin".to_owned(),
+        project_domain_name: "Default".to_owned(),
+    }
+}
