@@ -7,6 +7,7 @@ mod gates;
 pub mod ids;
 mod intents;
 mod inventory;
+mod key_ends;
 pub mod messages;
 mod one_key;
 mod pass;
