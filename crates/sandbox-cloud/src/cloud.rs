@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::barbican::{NewSecret, Payload, SecretView, Vault};
+use crate::barbican::{AclView, NewSecret, Payload, SecretView, Vault};
 use crate::clock::Clock;
 use crate::door::{self, Service};
 use crate::faults::{Fault, FaultPlan, Operation};
@@ -302,6 +302,17 @@ impl Cloud {
             .vault
             .store(secret_id, project_id, creator_id, new, now);
         secret_id
+    }
+
+    /// Sets a secret's readers as its creator could; the project keeps its
+    /// access. False when the secret is not there.
+    pub fn set_readers(&self, secret_id: Uuid, user_ids: impl IntoIterator<Item = String>) -> bool {
+        let now = self.shared.clock.now();
+        let acl = AclView {
+            users: user_ids.into_iter().collect(),
+            project_access: true,
+        };
+        self.shared.lock().vault.set_acl(secret_id, Some(acl), now)
     }
 
     /// Moves the instant at which a secret was stored; false when it is not there.

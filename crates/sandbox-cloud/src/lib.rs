@@ -2,6 +2,7 @@
 
 mod answer;
 mod barbican;
+pub mod cinder;
 mod clock;
 mod cloud;
 mod door;
@@ -9,6 +10,7 @@ mod faults;
 mod identity;
 mod keystone;
 mod random;
+mod reader;
 mod server;
 mod shared;
 mod traffic;

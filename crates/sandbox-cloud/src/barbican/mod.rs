@@ -7,6 +7,7 @@
 mod acls;
 pub(crate) mod auth;
 mod policy;
+mod schema;
 mod secrets;
 mod validation;
 mod vault;

@@ -139,9 +139,9 @@ impl Vault {
         self.secrets.get(&id)
     }
 
-    pub(super) fn set_acl(&mut self, id: Uuid, acl: Option<AclView>, now: Timestamp) {
+    pub(crate) fn set_acl(&mut self, id: Uuid, acl: Option<AclView>, now: Timestamp) -> bool {
         let Some(secret) = self.secrets.get_mut(&id) else {
-            return;
+            return false;
         };
         let now = whole_seconds(now);
         secret.updated = now;
@@ -151,6 +151,7 @@ impl Vault {
             created,
             updated: now,
         });
+        true
     }
 
     pub(crate) fn set_created(&mut self, id: Uuid, created: Timestamp) -> bool {
