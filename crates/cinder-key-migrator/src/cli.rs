@@ -1,0 +1,176 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use key_migration::ids::Service;
+use oslo_config::Input;
+
+use crate::settings::Origin;
+
+/// Gives Cinder volumes, snapshots and backups that use the fixed encryption key Barbican secrets
+/// of their own.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: CommandArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum CommandArgs {
+    /// Migrate the keys of this host, and go on until stopped
+    ///
+    /// With --once the exit status is 0 if nothing is left on this host, 1 if something is left,
+    /// and 2 if it failed.
+    Run(RunArgs),
+    /// Ask the running daemon whether it is alive
+    ///
+    /// The exit status is 0 if it is, else 1.
+    Healthcheck(ConfigArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Serve this service only; may be repeated [default: [key_migrator] services]
+    #[arg(long, value_name = "SERVICE")]
+    service: Vec<ServiceArg>,
+    /// Walk over all rows of this host once, then exit
+    #[arg(long)]
+    once: bool,
+    /// Migrate at most this many keys of each service
+    #[arg(long, value_name = "N", requires = "once")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// Read this file instead of those that Cinder finds; may be repeated, later ones win
+    #[arg(long, value_name = "FILE")]
+    config_file: Vec<PathBuf>,
+    /// Read the *.conf files of this directory, in the order of their names; may be repeated
+    #[arg(long, value_name = "DIR")]
+    config_dir: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ServiceArg {
+    /// cinder-volume: volumes and their snapshots
+    Volume,
+    /// cinder-backup: backups
+    Backup,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// `run`
+    Run(Run),
+    /// `healthcheck`
+    Healthcheck(Origin),
+}
+
+/// How to run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Where the configuration is.
+    pub(crate) origin: Origin,
+    /// `--once`
+    pub(crate) once: bool,
+    /// `--limit`
+    pub(crate) limit: Option<u64>,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// Those of clap, which are also how it shows help and version.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Command, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let (_, matches) = matches.subcommand().expect("clap asks for a command");
+    Ok(match cli.command {
+        CommandArgs::Run(run) => Command::Run(Run {
+            origin: origin(run.config, run.service, matches),
+            once: run.once,
+            limit: run.limit,
+        }),
+        CommandArgs::Healthcheck(config) => {
+            Command::Healthcheck(origin(config, Vec::new(), matches))
+        }
+    })
+}
+
+/// Files and directories in the order in which they were given: later ones win.
+fn origin(config: ConfigArgs, services: Vec<ServiceArg>, matches: &ArgMatches) -> Origin {
+    let places = |name| matches.indices_of(name).into_iter().flatten();
+    let files = config.config_file.into_iter().map(Input::File);
+    let directories = config.config_dir.into_iter().map(Input::Directory);
+    let mut inputs: Vec<_> = places("config_file")
+        .zip(files)
+        .chain(places("config_dir").zip(directories))
+        .collect();
+    inputs.sort_by_key(|(place, _)| *place);
+    let mut named = Vec::new();
+    for service in services {
+        let service = match service {
+            ServiceArg::Volume => Service::Volume,
+            ServiceArg::Backup => Service::Backup,
+        };
+        if !named.contains(&service) {
+            named.push(service);
+        }
+    }
+    Origin {
+        inputs: inputs.into_iter().map(|(_, input)| input).collect(),
+        services: named,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        parse(line.split(' ').map(Into::into))
+    }
+
+    #[test]
+    fn files_and_directories_keep_their_order() {
+        let line = "ckm run --config-dir /d --config-file /a --config-file /b --config-dir /e";
+        let Ok(Command::Run(run)) = parsed(line) else {
+            panic!("a command that runs");
+        };
+        assert_eq!(
+            run.origin.inputs,
+            [
+                Input::Directory("/d".into()),
+                Input::File("/a".into()),
+                Input::File("/b".into()),
+                Input::Directory("/e".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_counts_once() {
+        let line = "ckm run --service backup --service volume --service backup --once --limit 3";
+        let Ok(Command::Run(run)) = parsed(line) else {
+            panic!("a command that runs");
+        };
+        assert_eq!(run.origin.services, [Service::Backup, Service::Volume]);
+        assert!(run.once);
+        assert_eq!(run.limit, Some(3));
+    }
+
+    #[test]
+    fn a_limit_without_once_is_refused() {
+        assert!(parsed("ckm run --limit 3").is_err());
+        assert!(parsed("ckm run --service scheduler").is_err());
+        assert!(parsed("ckm").is_err());
+    }
+}

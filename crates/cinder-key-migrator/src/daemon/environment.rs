@@ -1,0 +1,79 @@
+//! From a configuration to what each service works with.
+
+use std::sync::Arc;
+
+use cinder_db::CinderDb;
+use key_migration::ids::Service;
+use key_migration::service::Environment;
+use openstack_client::BarbicanKeyManager;
+
+use super::keys::Keys;
+use crate::http::RequestDurations;
+use crate::logging::LogConfig;
+use crate::settings::{Configuration, Faults, Listen};
+
+/// What one service works with.
+pub(super) type ServiceEnvironment = Environment<Keys, CinderDb>;
+
+/// A configuration with its adapters. Nothing is sent before a service asks.
+pub(super) struct Plan {
+    pub(super) host: String,
+    pub(super) log: LogConfig,
+    pub(super) listen: Listen,
+    pub(super) services: Vec<ServiceEnvironment>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Builds the adapters, one of each for all services. They are built anew at every reload: a
+    /// token from before a role was granted does not carry it, and certificates may have changed
+    /// in a file of the same name.
+    ///
+    /// # Errors
+    /// Certificates or URLs that cannot be used.
+    pub(super) fn new(
+        configuration: Configuration,
+        requests: &RequestDurations,
+    ) -> Result<Self, Faults> {
+        let keys = match configuration.key_manager {
+            None => Keys::NotConfigured,
+            Some(config) => {
+                let observer = Arc::new(requests.clone());
+                let keys = BarbicanKeyManager::new(config.keystone, config.barbican, observer);
+                Keys::Barbican(Box::new(keys.map_err(Faults::one)?))
+            }
+        };
+        let keys = Arc::new(keys);
+        let rows = Arc::new(CinderDb::new(configuration.connection));
+        let services = configuration
+            .services
+            .into_iter()
+            .map(|settings| Environment {
+                settings: Arc::new(settings),
+                keys: Arc::clone(&keys),
+                rows: Arc::clone(&rows),
+            });
+        Ok(Self {
+            host: configuration.host,
+            log: configuration.log,
+            listen: configuration.listen,
+            services: services.collect(),
+            warnings: configuration.warnings,
+        })
+    }
+
+    /// The names of the services, in their order.
+    pub(super) fn service_names(&self) -> Vec<Service> {
+        self.services
+            .iter()
+            .map(|one| one.settings.service)
+            .collect()
+    }
+
+    /// Says what is odd but harmless.
+    pub(super) fn log_warnings(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! SIGHUP: the configuration is read again, and used if nothing is wrong with it.
+
+use key_migration::ids::Service;
+use tokio::sync::watch;
+
+use super::environment::{Plan, ServiceEnvironment};
+use super::{log_faults, notify};
+use crate::http::RequestDurations;
+use crate::logging::Logging;
+use crate::settings::{self, Faults, Listen, Origin};
+
+/// What a new configuration is given to.
+pub(super) struct Reloader {
+    pub(super) origin: Origin,
+    pub(super) requests: RequestDurations,
+    pub(super) logging: Logging,
+    /// Where HTTP is served, which only a restart changes.
+    pub(super) listen: Listen,
+    pub(super) environments: Vec<(Service, watch::Sender<ServiceEnvironment>)>,
+    pub(super) host: watch::Sender<String>,
+}
+
+impl Reloader {
+    /// Reads the configuration again. A faulty one changes nothing. Every service that has new
+    /// settings ends its pass, and one that is blocked tries again at once.
+    pub(super) fn reload(&self) {
+        notify::reloading();
+        match self.read() {
+            Ok(plan) => self.publish(plan),
+            Err(faults) => {
+                log_faults(&faults);
+                tracing::error!(
+                    "the configuration was read again and has faults: the one from before stays \
+                     in use"
+                );
+            }
+        }
+        notify::ready();
+    }
+
+    fn read(&self) -> Result<Plan, Faults> {
+        let plan = Plan::new(settings::read(&self.origin)?, &self.requests)?;
+        self.logging.configure(&plan.log).map_err(Faults::one)?;
+        Ok(plan)
+    }
+
+    fn publish(&self, plan: Plan) {
+        plan.log_warnings();
+        let running: Vec<_> = self
+            .environments
+            .iter()
+            .map(|(service, _)| *service)
+            .collect();
+        if plan.service_names() != running {
+            tracing::warn!("[key_migrator] services has changed: restart to run other services");
+        }
+        if plan.listen != self.listen {
+            tracing::warn!("[key_migrator] listen has changed: restart to listen there");
+        }
+        self.host.send_replace(plan.host);
+        for new in plan.services {
+            let service = new.settings.service;
+            for (_, sender) in self.environments.iter().filter(|(it, _)| *it == service) {
+                sender.send_replace(new.clone());
+            }
+        }
+        tracing::info!("the configuration was read again and is in use");
+    }
+}

@@ -1,0 +1,14 @@
+//! The HTTP interface: what the loops are doing, for people, probes and Prometheus. It only reads.
+
+mod handlers;
+mod metrics;
+mod server;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub(crate) use self::handlers::router;
+pub(crate) use self::metrics::{Metrics, RequestDurations};
+pub(crate) use self::server::{BindError, Listener, serve};
+pub(crate) use self::snapshot::{Loop, View};

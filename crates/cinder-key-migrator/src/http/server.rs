@@ -1,0 +1,166 @@
+//! Listening and serving, with a limit on everything that a client can take from us.
+
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Listen;
+
+/// Most connections at a time; further ones wait to be accepted.
+const MOST_CONNECTIONS: usize = 64;
+/// For the head of a request, and so also the longest time that a connection may be idle.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Most bytes that are kept of what a client sends.
+const BUFFER: usize = 16 * 1024;
+/// A connection is closed after this time, between two requests.
+const CONNECTION_TIME: Duration = Duration::from_secs(300);
+/// What a client then has to read its last answer.
+const LAST_ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// The configured address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "[key_migrator] listen: cannot serve HTTP at {listen}: {source}; end what uses this address, \
+     or set another one"
+)]
+pub(crate) struct BindError {
+    listen: Listen,
+    source: io::Error,
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    /// TCP
+    Tcp(TcpListener),
+    /// A socket in the file system, removed when dropped.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listener {
+    /// Binds the address. A socket file that nobody serves any more is replaced.
+    pub(crate) async fn bind(listen: &Listen) -> Result<Self, BindError> {
+        let bound = match listen {
+            Listen::Tcp { host, port } => TcpListener::bind((host.as_str(), *port))
+                .await
+                .map(Self::Tcp),
+            Listen::Unix(path) => bind_unix(path).await,
+        };
+        bound.map_err(|source| BindError {
+            listen: listen.clone(),
+            source,
+        })
+    }
+
+    /// The address as a log line shows it.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| "?".to_owned(), |address| address.to_string()),
+            Self::Unix(_, SocketFile(path)) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
+async fn bind_unix(path: &Path) -> io::Result<Listener> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    if is_socket {
+        match UnixStream::connect(path).await {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let listener = UnixListener::bind(path)?;
+    Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+}
+
+/// Removes the file when it is no longer served.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it already.
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Serves until told to stop.
+pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
+    let server = Server {
+        router,
+        stop: stop.clone(),
+        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = server.accept(&listener) => {}
+    }
+}
+
+struct Server {
+    router: Router,
+    stop: CancellationToken,
+    places: Arc<Semaphore>,
+}
+
+impl Server {
+    async fn accept(&self, listener: &Listener) {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned().await;
+            let place = place.expect("the semaphore is never closed");
+            let accepted = match listener {
+                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
+                    let connection = connection(stream, self.router.clone(), self.stop.clone());
+                    _ = tokio::spawn(async move { (connection.await, drop(place)) });
+                }),
+                Listener::Unix(unix, _) => unix.accept().await.map(|(stream, _)| {
+                    let connection = connection(stream, self.router.clone(), self.stop.clone());
+                    _ = tokio::spawn(async move { (connection.await, drop(place)) });
+                }),
+            };
+            if let Err(error) = accepted {
+                tracing::warn!("cannot accept an HTTP connection: {error}");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = pin!(served);
+    // A client that breaks off or speaks no HTTP is its own affair.
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = sleep(CONNECTION_TIME) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    _ = timeout(LAST_ANSWER_TIME, served).await;
+}

@@ -1,0 +1,94 @@
+//! What every face of the program shows: status, metrics, health and systemd's status line render
+//! the same snapshot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use key_migration::ids::Service;
+use key_migration::progress::{Counted, ServiceProgress};
+use key_migration::service::Heartbeat;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::verdict::FixedKeyVerdict;
+
+/// A loop whose heart has not beaten for this long is taken for dead.
+pub(crate) const DEAF_AFTER: Duration = Duration::from_secs(60);
+
+/// Where the state of the process can be read at any time, without waiting for anything.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// When the process started.
+    pub(crate) started_at: Timestamp,
+    /// `[DEFAULT] host` as it is configured now.
+    pub(crate) host: watch::Receiver<String>,
+    /// One for each service.
+    pub(crate) loops: Vec<Loop>,
+    /// The global count.
+    pub(crate) counted: watch::Receiver<Option<Counted>>,
+    /// Whether the database has answered since the process started.
+    pub(crate) database_reached: watch::Receiver<bool>,
+}
+
+/// One service's loop, seen from outside.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    /// Which service.
+    pub(crate) service: Service,
+    /// Where it stands; closed when the loop has ended.
+    pub(crate) progress: watch::Receiver<ServiceProgress>,
+    /// Whether it is alive.
+    pub(crate) heartbeat: Arc<Heartbeat>,
+}
+
+impl Loop {
+    /// Why it does not count as alive, or `None`.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let service = self.service;
+        if self.progress.has_changed().is_err() {
+            return Some(format!("the loop of the {service} service has ended"));
+        }
+        let age = self.heartbeat.age();
+        (age > DEAF_AFTER).then(|| {
+            let seconds = age.as_secs();
+            format!("the loop of the {service} service has not moved for {seconds} s")
+        })
+    }
+}
+
+impl View {
+    /// Everything as it is now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let services = self.loops.iter();
+        let services: Vec<_> = services.map(|one| one.progress.borrow().clone()).collect();
+        let global = *self.counted.borrow();
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION"),
+            host: self.host.borrow().clone(),
+            started_at: self.started_at,
+            orphan_secrets: services.iter().map(|one| one.totals.orphan_secrets).sum(),
+            fixed_key: FixedKeyVerdict::of(global),
+            services,
+            global,
+        }
+    }
+
+    /// What is wrong with the loops.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.loops.iter().filter_map(Loop::trouble).collect()
+    }
+}
+
+/// Its serialised form is the answer of `/v1/status`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) version: &'static str,
+    pub(crate) host: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) services: Vec<ServiceProgress>,
+    /// `None` before the first count.
+    pub(crate) global: Option<Counted>,
+    pub(crate) orphan_secrets: u64,
+    pub(crate) fixed_key: FixedKeyVerdict,
+}
