@@ -8,6 +8,7 @@ mod keystone;
 mod observer;
 mod remedy;
 mod session;
+mod token;
 mod transport;
 
 pub use barbican::BarbicanKeyManager;
@@ -16,4 +17,5 @@ pub use config::{
     PasswordCredentials, ProjectRef, ServerTrust, Timeouts, UserRef,
 };
 pub use observer::{Api, Operation, Outcome, RequestObserver};
-pub use session::{KeystoneSession, Named, Token};
+pub use session::KeystoneSession;
+pub use token::{Named, Token};

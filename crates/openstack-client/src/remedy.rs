@@ -3,7 +3,7 @@
 use crate::config::{
     Credentials, DomainRef, KeystoneConfig, PasswordCredentials, ProjectRef, ServerTrust, UserRef,
 };
-use crate::session::Token;
+use crate::token::Token;
 
 /// For a 401 from Keystone, which says no more than that: the password is wrong, or the user has
 /// no role at all on the project.

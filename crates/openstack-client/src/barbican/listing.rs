@@ -26,7 +26,7 @@ use super::trouble::{Trouble, failing};
 use super::wire::id_in;
 use super::{Ask, BarbicanKeyManager, Heard, JSON};
 use crate::observer::Operation;
-use crate::session::Token;
+use crate::token::Token;
 
 /// The most that Barbican gives at once, as shipped (`max_limit_paging`).
 const PAGE: u64 = 100;
@@ -114,18 +114,27 @@ impl BarbicanKeyManager {
     /// Walks until nothing can have been left out.
     async fn walk_all(&self, query: &Query, sink: &mut Sink<'_>) -> Result<(), Fault> {
         let mut from = 0;
+        let mut least = 0;
         let mut disturbed = false;
         for _ in 0..WALKS {
-            let walked = self.walk(query, from, sink).await?;
-            disturbed = matches!(walked, Walked::Disturbed);
-            match walked {
+            disturbed = false;
+            match self.walk(query, from, sink).await? {
                 Walked::Unwanted => return Ok(()),
-                Walked::Disturbed => from = 0,
                 Walked::Whole {
                     first_total,
                     last_total,
-                } if first_total == last_total => return Ok(()),
-                Walked::Whole { first_total, .. } => from = first_total.saturating_sub(PAGE),
+                } if first_total >= least => {
+                    if first_total == last_total {
+                        return Ok(());
+                    }
+                    from = first_total.saturating_sub(PAGE);
+                    least = last_total;
+                }
+                Walked::Whole { .. } | Walked::Disturbed => {
+                    from = 0;
+                    least = 0;
+                    disturbed = true;
+                }
             }
         }
         if disturbed {
@@ -160,9 +169,10 @@ impl BarbicanKeyManager {
                     last_total: total,
                 });
             }
-            offset += length - OVERLAP.min(length / 2);
+            let back = OVERLAP.min(length / 2);
+            offset += length - back;
             last_total = total;
-            before = now;
+            before = if back == 0 { HashSet::new() } else { now };
         }
     }
 

@@ -8,7 +8,7 @@ use reqwest::header::LOCATION;
 use url::Url;
 
 use super::{BarbicanKeyManager, Heard};
-use crate::answer::{presentable, said};
+use crate::answer::presentable;
 use crate::remedy;
 
 /// What barbican/common/exception.py, `QuotaReached`, says to the client; nothing else in the
@@ -38,7 +38,7 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Reads the answer. `withheld` must not appear in any text of it.
     pub(super) fn of(heard: &Heard, withheld: &[&str]) -> Self {
-        let said = said(&heard.answer, withheld);
+        let said = heard.said(withheld);
         let token = &heard.token;
         match heard.answer.status.as_u16() {
             403 if !said.by_service => Self::Everyone(Fault::new(
