@@ -17,7 +17,9 @@ const MY_IP: Opt<Option<String>> = Opt::string(GROUP, "my_ip");
 const STATE_PATH: Opt<String> = Opt::string(GROUP, "state_path").default("/var/lib/cinder");
 const CLUSTER: Opt<Option<String>> = Opt::string(GROUP, "cluster");
 const ENABLED_BACKENDS: Opt<Option<Vec<String>>> = Opt::list(GROUP, "enabled_backends");
-const SERVICE_DOWN_TIME: Opt<Duration> = Opt::seconds(GROUP, "service_down_time").default(60);
+const SERVICE_DOWN_TIME: Opt<Duration> = Opt::seconds(GROUP, "service_down_time")
+    .range(0, u32::MAX - 1)
+    .default(60);
 const DEBUG: Opt<bool> = Opt::boolean(GROUP, "debug").default(false);
 const USE_JSON: Opt<bool> = Opt::boolean(GROUP, "use_json").default(false);
 const USE_JOURNAL: Opt<bool> = Opt::boolean(GROUP, "use_journal").default(false);
@@ -26,8 +28,8 @@ const LOG_DIR: Opt<Option<String>> = Opt::string(GROUP, "log_dir").deprecated_na
 /// What Cinder asks the machine for where an option is not set.
 #[derive(Debug)]
 pub(super) struct Machine {
-    hostname: String,
-    address: String,
+    pub(super) hostname: String,
+    pub(super) address: String,
 }
 
 impl Machine {

@@ -9,20 +9,22 @@ use super::{Faults, Listen};
 
 const GROUP: &str = "key_migrator";
 
+/// No wait is longer than this, in seconds.
+const YEAR: u32 = 365 * 24 * 60 * 60;
+
 const SERVICES: Opt<Vec<String>> = Opt::list(GROUP, "services").default(&["volume", "backup"]);
-const INTERVAL: Opt<Duration> = Opt::seconds(GROUP, "interval")
-    .range(1, u32::MAX)
-    .default(60);
+const INTERVAL: Opt<Duration> = Opt::seconds(GROUP, "interval").range(1, YEAR).default(60);
 const SUMMARY_INTERVAL: Opt<Duration> = Opt::seconds(GROUP, "summary_interval")
-    .range(1, u32::MAX)
+    .range(1, YEAR)
     .default(3600);
 const MAX_CONCURRENCY: Opt<i64> = Opt::integer(GROUP, "max_concurrency")
     .range(1, 1024)
     .default(32);
 const MAX_RATE: Opt<String> = Opt::string(GROUP, "max_rate").default("0");
 const PAUSED: Opt<bool> = Opt::boolean(GROUP, "paused").default(false);
-const UNKNOWN_OUTCOME_WAIT: Opt<Duration> =
-    Opt::seconds(GROUP, "unknown_outcome_wait").default(120);
+const UNKNOWN_OUTCOME_WAIT: Opt<Duration> = Opt::seconds(GROUP, "unknown_outcome_wait")
+    .range(0, YEAR)
+    .default(120);
 pub(super) const LISTEN: Opt<String> = Opt::string(GROUP, "listen").default("127.0.0.1:18776");
 const EXTRA_HOSTS: Opt<Vec<String>> = Opt::list(GROUP, "extra_hosts").default(&[]);
 const EXTRA_ACL_USERS: Opt<Vec<String>> = Opt::list(GROUP, "extra_acl_users").default(&[]);
