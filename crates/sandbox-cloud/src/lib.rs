@@ -21,5 +21,6 @@ pub use cloud::{Builder, Cloud};
 pub use door::Service;
 pub use faults::{Fault, Gate, Operation, Reply, When};
 pub use identity::{DEFAULT_DOMAIN_ID, Project, User};
+pub use reader::http_client;
 pub use shared::RoleWorld;
 pub use traffic::LoggedRequest;

@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         Self {
             cloud,
             planted,
-            client: client(),
+            client: http_client(),
         }
     }
 
@@ -95,11 +95,13 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// An HTTP client as somebody outside the program has one: no proxy, no TLS of
+/// its own.
 #[expect(
     clippy::disallowed_methods,
     reason = "the cloud's users are not the program: they must not share the transport that they check"
 )]
-fn client() -> Client {
+pub fn http_client() -> Client {
     Client::builder()
         .no_proxy()
         .build()

@@ -116,7 +116,7 @@ impl<'a> Planter<'a> {
             let mut volume = Volume::on(host, Key::Zeros);
             volume.status = status;
             volume.snapshots = [0, 1, 0, 2][self.random.below(4)];
-            volume.backup_host = (number % 5 == 0).then_some(host.name);
+            volume.backup_host = (number % 3 == 0).then_some(host.name);
             if number % 4 == 0 {
                 // A volume from before its host joined the cluster.
                 volume.cluster_name = None;

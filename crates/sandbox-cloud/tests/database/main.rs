@@ -6,6 +6,7 @@ use sandbox_cloud::cinder::{
     ALL_ZEROS, Check, CinderDatabase, Fault, HOSTS, Kind, Planted, Population, Report, Scope,
 };
 use sandbox_cloud::{Cloud, Project, User};
+use sqlx::SqliteConnection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -41,15 +42,17 @@ impl World {
         }
     }
 
-    /// Does by hand what the program is to do.
+    /// Does by hand what the program is to do, in one transaction to be quick.
     async fn migrate_everything(&self) {
+        let mut transaction = self.database.pool().begin().await.unwrap();
         for ((kind, id), row) in &self.planted.before.rows {
             if row.is_live_zero() && *kind != Kind::Snapshot {
                 let readers = self.readers(*kind, id);
                 let secret_id = self.store(&FIXED_KEY, &readers).await;
-                self.switch(*kind, id, secret_id).await;
+                switch(&mut transaction, *kind, id, secret_id).await;
             }
         }
+        transaction.commit().await.unwrap();
     }
 
     fn readers(&self, kind: Kind, id: &str) -> BTreeSet<String> {
@@ -73,22 +76,8 @@ impl World {
     }
 
     async fn switch(&self, kind: Kind, id: &str, secret_id: Uuid) {
-        let statements: &[&'static str] = match kind {
-            Kind::Volume => &[
-                "UPDATE volumes SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
-                 WHERE id = ?",
-                "UPDATE snapshots SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
-                 WHERE volume_id = ? AND deleted = 0",
-            ],
-            _ => &[
-                "UPDATE backups SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
-                 WHERE id = ?",
-            ],
-        };
-        for statement in statements {
-            let query = sqlx::query(*statement).bind(secret_id.to_string()).bind(id);
-            query.execute(self.database.pool()).await.unwrap();
-        }
+        let mut connection = self.database.pool().acquire().await.unwrap();
+        switch(&mut connection, kind, id, secret_id).await;
     }
 
     async fn execute(&self, statement: &'static str, id: &str) {
@@ -116,6 +105,26 @@ impl World {
             .of(kind)
             .filter(|row| row.is_live_zero());
         rows.next().unwrap().id.clone()
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+async fn switch(connection: &mut SqliteConnection, kind: Kind, id: &str, secret_id: Uuid) {
+    let statements: &[&'static str] = match kind {
+        Kind::Volume => &[
+            "UPDATE volumes SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
+             WHERE id = ?",
+            "UPDATE snapshots SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
+             WHERE volume_id = ? AND deleted = 0",
+        ],
+        _ => &[
+            "UPDATE backups SET encryption_key_id = ?, updated_at = '2026-11-23 08:00:00.1' \
+             WHERE id = ?",
+        ],
+    };
+    for statement in statements {
+        let query = sqlx::query(*statement).bind(secret_id.to_string()).bind(id);
+        query.execute(&mut *connection).await.unwrap();
     }
 }
 
