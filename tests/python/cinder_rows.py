@@ -17,7 +17,7 @@ def main():
     cfg.CONF.set_override("connection", sys.stdin.read(), group="database")
     admin = context.get_admin_context()
     volumes = objects.VolumeList.get_all(admin)
-    snapshots = objects.SnapshotList.get_all(admin)
+    snapshots = objects.SnapshotList.get_all(admin, {})
     print(json.dumps({
         "volumes": [
             {**described(volume), "volume_type": volume.volume_type.name}

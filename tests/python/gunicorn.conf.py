@@ -21,3 +21,13 @@ control_socket_disable = True
 # The modules, and no application, are loaded before the workers fork: importing
 # them costs seconds, and connections must not be shared between processes.
 importlib.import_module(os.environ["SERVICE_PRELOAD"])
+
+
+def post_worker_init(worker):
+    """Load the policies before the first request.
+
+    Both services load them lazily, and refuse what another thread is asked
+    meanwhile, because no rule is known yet.
+    """
+    policy = importlib.import_module(os.environ["SERVICE_POLICY"])
+    policy.get_enforcer().load_rules()

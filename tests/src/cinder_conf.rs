@@ -30,16 +30,19 @@ impl CinderConf {
     /// When no TCP port is free.
     pub fn new(cloud: &impl Cloud, user: &User, database: &CinderDatabase) -> Result<Self> {
         let port = free_port()?;
-        let conf = Self { sections: BTreeMap::new(), port }
-            .host("host1")
-            .backends(&["lvm"])
-            .set("database", "connection", database.connection_url())
-            .set("key_manager", "backend", "barbican")
-            .set("key_manager", "fixed_key", FIXED_KEY)
-            .set("barbican", "auth_endpoint", &cloud.auth_url())
-            .set("barbican", "barbican_endpoint", &cloud.barbican_endpoint())
-            .set("barbican", "barbican_region_name", &cloud.region_name())
-            .set("key_migrator", "listen", &format!("127.0.0.1:{port}"));
+        let conf = Self {
+            sections: BTreeMap::new(),
+            port,
+        }
+        .host("host1")
+        .backends(&["lvm"])
+        .set("database", "connection", database.connection_url())
+        .set("key_manager", "backend", "barbican")
+        .set("key_manager", "fixed_key", FIXED_KEY)
+        .set("barbican", "auth_endpoint", &cloud.auth_url())
+        .set("barbican", "barbican_endpoint", &cloud.barbican_endpoint())
+        .set("barbican", "barbican_region_name", &cloud.region_name())
+        .set("key_migrator", "listen", &format!("127.0.0.1:{port}"));
         Ok(conf.user(&cloud.auth_url(), user))
     }
 
@@ -53,7 +56,9 @@ impl CinderConf {
     #[must_use]
     pub fn backends(self, names: &[&str]) -> Self {
         let conf = self.set("DEFAULT", "enabled_backends", &names.join(","));
-        names.iter().fold(conf, |conf, name| conf.set(name, "volume_backend_name", name))
+        names.iter().fold(conf, |conf, name| {
+            conf.set(name, "volume_backend_name", name)
+        })
     }
 
     /// Makes the program log in as this user.
@@ -68,9 +73,9 @@ impl CinderConf {
             ("project_name", &user.project_name),
             ("project_domain_name", &user.project_domain_name),
         ];
-        options
-            .into_iter()
-            .fold(self, |conf, (option, value)| conf.set("keystone_authtoken", option, value))
+        options.into_iter().fold(self, |conf, (option, value)| {
+            conf.set("keystone_authtoken", option, value)
+        })
     }
 
     /// Sets one option.

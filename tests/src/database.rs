@@ -66,7 +66,10 @@ impl Resource {
     #[must_use]
     pub fn secret_id(&self) -> Uuid {
         assert!(!self.is_zero(), "the row still has the all-zeros key");
-        let key_id = self.encryption_key_id.as_deref().expect("the row has a key");
+        let key_id = self
+            .encryption_key_id
+            .as_deref()
+            .expect("the row has a key");
         key_id.parse().expect("the row's key is a UUID")
     }
 }
@@ -106,11 +109,16 @@ impl CinderDatabase {
     ///
     /// When the database cannot be made.
     pub async fn mariadb(server: &MariaDb) -> Result<Self> {
-        let storage = MariaDbDatabase::create(server).await.context("making a database")?;
+        let storage = MariaDbDatabase::create(server)
+            .await
+            .context("making a database")?;
         let options = server.options().database(&storage.name);
         let pool = MySqlPoolOptions::new().connect_with(options).await?;
         let dump = tokio::fs::read_to_string(&server.cinder_dump).await?;
-        sqlx::raw_sql(AssertSqlSafe(dump)).execute(&pool).await.context("replaying the dump")?;
+        sqlx::raw_sql(AssertSqlSafe(dump))
+            .execute(&pool)
+            .await
+            .context("replaying the dump")?;
         let connection_url = format!(
             "mysql+pymysql://{}:{}@127.0.0.1:{}/{}?charset=utf8",
             storage.name,
@@ -118,7 +126,12 @@ impl CinderDatabase {
             server.port,
             storage.name
         );
-        Self::with_pool(connection_url, Pool::MariaDb(pool), Storage::MariaDb(storage)).await
+        Self::with_pool(
+            connection_url,
+            Pool::MariaDb(pool),
+            Storage::MariaDb(Box::new(storage)),
+        )
+        .await
     }
 
     /// A new SQLite file; needs no services.
@@ -129,9 +142,17 @@ impl CinderDatabase {
     pub async fn sqlite() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("cinder.sqlite");
-        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-        sqlx::raw_sql(SQLITE_SCHEMA).execute(&pool).await.context("replaying the schema file")?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await?;
+        sqlx::raw_sql(SQLITE_SCHEMA)
+            .execute(&pool)
+            .await
+            .context("replaying the schema file")?;
         let connection_url = format!("sqlite:///{}", file.display());
         Self::with_pool(connection_url, Pool::Sqlite(pool), Storage::Sqlite(folder)).await
     }
@@ -205,7 +226,8 @@ impl CinderDatabase {
     ///
     /// When the table cannot be read.
     pub async fn zeros(&self, table: &'static str) -> Result<i64> {
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE NOT deleted AND encryption_key_id = ");
+        let sql =
+            format!("SELECT COUNT(*) FROM {table} WHERE NOT deleted AND encryption_key_id = ");
         on_pool!(self, pool => {
             let mut query = QueryBuilder::new(sql);
             query.push_bind(ZERO_KEY);
@@ -220,7 +242,8 @@ impl CinderDatabase {
     ///
     /// When the table cannot be read.
     pub async fn keys(&self, table: &'static str) -> Result<Vec<(String, Option<String>)>> {
-        let sql = format!("SELECT id, encryption_key_id FROM {table} WHERE NOT deleted ORDER BY id");
+        let sql =
+            format!("SELECT id, encryption_key_id FROM {table} WHERE NOT deleted ORDER BY id");
         on_pool!(self, pool => {
             Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await?)
         })
@@ -263,7 +286,12 @@ impl CinderDatabase {
         });
         let (encryption_key_id, updated_at, status, user_id) =
             row.with_context(|| format!("reading {id} of {table}"))?;
-        Ok(Resource { encryption_key_id, updated_at, status, user_id })
+        Ok(Resource {
+            encryption_key_id,
+            updated_at,
+            status,
+            user_id,
+        })
     }
 
     fn push_insert<DB: Database>(&self, query: &mut QueryBuilder<DB>, records: &[Record])
@@ -272,8 +300,16 @@ impl CinderDatabase {
         for<'t> i64: sqlx::Encode<'t, DB> + sqlx::Type<DB>,
         for<'t> bool: sqlx::Encode<'t, DB> + sqlx::Type<DB>,
     {
-        let names: Vec<_> = records[0].values.iter().map(|(name, _)| format!("`{name}`")).collect();
-        query.push(format!("INSERT INTO {} ({}) ", records[0].table, names.join(", ")));
+        let names: Vec<_> = records[0]
+            .values
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        query.push(format!(
+            "INSERT INTO {} ({}) ",
+            records[0].table,
+            names.join(", ")
+        ));
         query.push_values(records, |mut row, record| {
             for (_, value) in &record.values {
                 match value.clone() {
@@ -308,7 +344,7 @@ const SQLITE_SCHEMA: &str =
 /// What must go when the test ends.
 #[derive(Debug)]
 enum Storage {
-    MariaDb(#[expect(dead_code, reason = "held for its Drop")] MariaDbDatabase),
+    MariaDb(#[expect(dead_code, reason = "held for its Drop")] Box<MariaDbDatabase>),
     Sqlite(#[expect(dead_code, reason = "held for its Drop")] tempfile::TempDir),
 }
 
@@ -333,7 +369,9 @@ impl MariaDbDatabase {
              GRANT ALL ON {name}.* TO {name}@'%'"
         );
         let mut connection = MySqlConnection::connect_with(&database.server).await?;
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
         Ok(database)
     }
 }
@@ -346,11 +384,15 @@ impl Drop for MariaDbDatabase {
         let sql = format!("DROP DATABASE {name}; DROP USER {name}@'%'");
         let dropping = async {
             let mut connection = MySqlConnection::connect_with(server).await?;
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await
         };
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
                 runtime.map(|runtime| runtime.block_on(dropping).map(drop))
             });
         });
@@ -380,7 +422,13 @@ fn statements(records: Vec<Record>) -> Vec<Vec<Record>> {
 }
 
 fn alike(one: &Record, other: &Record) -> bool {
-    let names = |record: &Record| record.values.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    let names = |record: &Record| {
+        record
+            .values
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+    };
     one.table == other.table && names(one) == names(other)
 }
 

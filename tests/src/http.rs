@@ -47,13 +47,19 @@ impl Api {
     /// Requests without a token.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { client: client(), token: None }
+        Self {
+            client: client(),
+            token: None,
+        }
     }
 
     /// Requests with a token.
     #[must_use]
     pub fn with_token(&self, token: impl Into<String>) -> Self {
-        Self { client: self.client.clone(), token: Some(token.into()) }
+        Self {
+            client: self.client.clone(),
+            token: Some(token.into()),
+        }
     }
 
     /// Sends one request and reads its answer, whatever its status is.
@@ -66,7 +72,9 @@ impl Api {
         if let Some(body) = &body {
             request = request.json(body);
         }
-        answer(request).await.with_context(|| format!("{method} {url}"))
+        answer(request)
+            .await
+            .with_context(|| format!("{method} {url}"))
     }
 
     /// One request about the token `subject`, which must succeed.
@@ -75,7 +83,9 @@ impl Api {
     ///
     /// When no answer comes, or one that is not a success.
     pub async fn subject(&self, method: Method, url: &str, subject: &str) -> Result<Answer> {
-        let request = self.request(&method, url).header("X-Subject-Token", subject);
+        let request = self
+            .request(&method, url)
+            .header("X-Subject-Token", subject);
         success(answer(request).await).with_context(|| format!("{method} {url}"))
     }
 
@@ -119,5 +129,9 @@ async fn answer(request: RequestBuilder) -> Result<Answer> {
         "" => Value::Null,
         text => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
     };
-    Ok(Answer { status, body, subject_token })
+    Ok(Answer {
+        status,
+        body,
+        subject_token,
+    })
 }

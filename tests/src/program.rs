@@ -66,6 +66,24 @@ impl Program {
         Self::start_in(Arc::new(tempfile::tempdir()?), conf, arguments)
     }
 
+    /// Starts any command with everything logged that the program can log.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_tracing<A: AsRef<OsStr>>(
+        conf: &CinderConf,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self> {
+        let folder = Arc::new(tempfile::tempdir()?);
+        Self::spawn(
+            folder,
+            conf,
+            arguments,
+            &[("CINDER_KEY_MIGRATOR_LOG", "trace")],
+        )
+    }
+
     /// Starts it in the folder (and so with the state) of an earlier one.
     ///
     /// # Errors
@@ -76,6 +94,15 @@ impl Program {
         conf: &CinderConf,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self> {
+        Self::spawn(folder, conf, arguments, &[])
+    }
+
+    fn spawn<A: AsRef<OsStr>>(
+        folder: Arc<TempDir>,
+        conf: &CinderConf,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let binary = binary()?;
         let mut child = Command::new(&binary)
             .args(arguments)
@@ -83,6 +110,7 @@ impl Program {
             .arg(conf.write_to(folder.path())?)
             .env_clear()
             .env("HOME", folder.path())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -92,7 +120,13 @@ impl Program {
         let (sender, lines) = watch::channel(Vec::new());
         collect_lines(child.stdout.take(), sender.clone());
         collect_lines(child.stderr.take(), sender);
-        Ok(Self { child, folder, url: conf.url(), lines, seen: 0 })
+        Ok(Self {
+            child,
+            folder,
+            url: conf.url(),
+            lines,
+            seen: 0,
+        })
     }
 
     /// Runs a command to its end.
@@ -126,7 +160,11 @@ impl Program {
     pub async fn line_where(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let seen = self.seen;
         let position = |lines: &[String]| {
-            lines.iter().skip(seen).position(|line| wanted(line)).map(|found| seen + found)
+            lines
+                .iter()
+                .skip(seen)
+                .position(|line| wanted(line))
+                .map(|found| seen + found)
         };
         let arrived = self.lines.wait_for(|lines| position(lines).is_some());
         let found = match timeout(DEADLINE, arrived).await {
@@ -134,7 +172,10 @@ impl Program {
             Ok(Err(_)) | Err(_) => None,
         };
         let Some((found, line)) = found else {
-            bail!("no such line; the program wrote:\n{}", self.lines().join("\n"));
+            bail!(
+                "no such line; the program wrote:\n{}",
+                self.lines().join("\n")
+            );
         };
         self.seen = found + 1;
         Ok(line)
@@ -169,7 +210,9 @@ impl Program {
     /// When the program has been awaited to its end.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id().expect("the program has not been awaited to its end")
+        self.child
+            .id()
+            .expect("the program has not been awaited to its end")
     }
 
     /// Sends a signal.
@@ -195,7 +238,10 @@ impl Program {
     ///
     /// When there is no answer.
     pub async fn page(&self, path: &str) -> Result<(u16, String)> {
-        let response = http::client().get(format!("{}{path}", self.url)).send().await?;
+        let response = http::client()
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await?;
         Ok((response.status().as_u16(), response.text().await?))
     }
 
@@ -218,7 +264,10 @@ impl Program {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let outcome = timeout(DEADLINE, polling).await.context("not in time").flatten();
+        let outcome = timeout(DEADLINE, polling)
+            .await
+            .context("not in time")
+            .flatten();
         outcome.with_context(|| {
             let lines = self.lines.borrow().join("\n");
             format!("waiting for a status; the last was {last:#}; the program wrote:\n{lines}")
@@ -233,11 +282,17 @@ impl Program {
     /// When it does not in time; all lines are in the error.
     pub async fn ended(mut self) -> Result<Ended> {
         let Ok(status) = timeout(DEADLINE, self.child.wait()).await else {
-            bail!("the program does not end; it wrote:\n{}", self.lines().join("\n"));
+            bail!(
+                "the program does not end; it wrote:\n{}",
+                self.lines().join("\n")
+            );
         };
         // Both ends of the pipes are closed once every line has been collected.
         while self.lines.changed().await.is_ok() {}
-        Ok(Ended { status: status?, lines: self.lines() })
+        Ok(Ended {
+            status: status?,
+            lines: self.lines(),
+        })
     }
 
     /// Asks the program to end with SIGTERM, and waits until it has.
@@ -275,8 +330,12 @@ fn binary() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let test = std::env::current_exe()?;
-    let profile = test.ancestors().find(|folder| !folder.ends_with("deps") && folder.is_dir());
-    let binary = profile.unwrap_or(Path::new(".")).join("cinder-key-migrator");
+    let profile = test
+        .ancestors()
+        .find(|folder| !folder.ends_with("deps") && folder.is_dir());
+    let binary = profile
+        .unwrap_or(Path::new("."))
+        .join("cinder-key-migrator");
     ensure!(
         binary.exists(),
         "{} is missing: `tests/run` builds it before the tests, by hand it is `cargo build \

@@ -62,11 +62,17 @@ impl Python {
         }
         let answer = self.as_user(cloud, user, "payloads", secret_ids).await?;
         let results: Vec<One> = serde_json::from_value(answer["results"].clone())?;
-        ensure!(results.len() == secret_ids.len(), "one answer for each secret");
-        results.into_iter().map(|one| match one.payload {
-            Some(payload) => Ok(Ok(hex::decode(payload)?)),
-            None => Ok(Err(one.error.context("neither payload nor error")?)),
-        }).collect()
+        ensure!(
+            results.len() == secret_ids.len(),
+            "one answer for each secret"
+        );
+        results
+            .into_iter()
+            .map(|one| match one.payload {
+                Some(payload) => Ok(Ok(hex::decode(payload)?)),
+                None => Ok(Err(one.error.context("neither payload nor error")?)),
+            })
+            .collect()
     }
 
     /// Deletes secrets through castellan, as Cinder does when a volume is deleted.
@@ -82,10 +88,13 @@ impl Python {
     ) -> Result<Vec<Result<(), String>>> {
         let answer = self.as_user(cloud, user, "delete", secret_ids).await?;
         let results = answer["results"].as_array().context("no results")?;
-        Ok(results.iter().map(|one| match one["error"].as_str() {
-            Some(error) => Err(error.to_owned()),
-            None => Ok(()),
-        }).collect())
+        Ok(results
+            .iter()
+            .map(|one| match one["error"].as_str() {
+                Some(error) => Err(error.to_owned()),
+                None => Ok(()),
+            })
+            .collect())
     }
 
     /// All secrets in the user's project that it may list, oldest first.
@@ -106,7 +115,7 @@ impl Python {
     pub async fn run(&self, program: &str, input: &str) -> Result<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
         let mut child = Command::new(&self.interpreter)
-            .args(["-W", "ignore"])
+            .args(["-B", "-W", "ignore"])
             .arg(folder.join(program))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,12 +123,19 @@ impl Python {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", self.interpreter.display()))?;
-        let mut stdin = child.stdin.take().context("the child has a standard input")?;
+        let mut stdin = child
+            .stdin
+            .take()
+            .context("the child has a standard input")?;
         stdin.write_all(input.as_bytes()).await?;
         drop(stdin);
         let output = child.wait_with_output().await?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{program} ended with {}:\n{errors}", output.status);
+        ensure!(
+            output.status.success(),
+            "{program} ended with {}:\n{errors}",
+            output.status
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 
@@ -145,7 +161,9 @@ impl Python {
             "action": action,
             "secret_ids": secret_ids,
         });
-        let answer = self.run("barbican_as_user.py", &request.to_string()).await?;
+        let answer = self
+            .run("barbican_as_user.py", &request.to_string())
+            .await?;
         serde_json::from_str(&answer).with_context(|| format!("parsing {answer}"))
     }
 }

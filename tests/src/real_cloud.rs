@@ -1,5 +1,6 @@
 //! The real Keystone, administered through its API, with one of the real Barbicans.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,8 @@ pub struct Keystone {
     anonymous: Api,
     /// Requests with the administrator's token, which outlives every test.
     session: Arc<OnceCell<Api>>,
+    /// The roles' IDs by their names, which do not change either.
+    role_ids: Arc<OnceCell<BTreeMap<String, String>>>,
 }
 
 impl RealCloud {
@@ -68,7 +71,11 @@ impl RealCloud {
     ) -> Result<Answer> {
         let token = self.keystone.token(user).await?;
         let url = format!("{}{path}", self.barbican_endpoint);
-        self.keystone.anonymous.with_token(token).call(method, &url, body).await
+        self.keystone
+            .anonymous
+            .with_token(token)
+            .call(method, &url, body)
+            .await
     }
 }
 
@@ -102,11 +109,15 @@ impl Cloud for RealCloud {
     }
 
     async fn grant(&self, user: &User, role: &str) -> Result<()> {
-        self.keystone.assign(Method::PUT, &user.project_id, &user.user_id, role).await
+        self.keystone
+            .assign(Method::PUT, &user.project_id, &user.user_id, role)
+            .await
     }
 
     async fn revoke(&self, user: &User, role: &str) -> Result<()> {
-        self.keystone.assign(Method::DELETE, &user.project_id, &user.user_id, role).await
+        self.keystone
+            .assign(Method::DELETE, &user.project_id, &user.user_id, role)
+            .await
     }
 }
 
@@ -119,6 +130,7 @@ impl Keystone {
             admin,
             anonymous: Api::anonymous(),
             session: Arc::default(),
+            role_ids: Arc::default(),
         }
     }
 
@@ -129,8 +141,11 @@ impl Keystone {
     /// When Keystone refuses or does not answer.
     pub async fn create_user(&self, name: &str, project: &str) -> Result<User> {
         let domain_name = format!("{name}-{}", Uuid::new_v4());
-        let domain_id = self.create("domain", json!({ "name": domain_name })).await?;
-        self.create_user_in(name, project, &domain_id, &domain_name).await
+        let domain_id = self
+            .create("domain", json!({ "name": domain_name }))
+            .await?;
+        self.create_user_in(name, project, &domain_id, &domain_name)
+            .await
     }
 
     /// As [`create_user`](Self::create_user), in a domain that exists.
@@ -168,19 +183,10 @@ impl Keystone {
     /// When Keystone refuses or does not answer.
     pub async fn create(&self, kind: &str, body: Value) -> Result<String> {
         let body = json!({ kind: body });
-        let answer = self.administer(Method::POST, &format!("{kind}s"), body).await?;
+        let answer = self
+            .administer(Method::POST, &format!("{kind}s"), body)
+            .await?;
         id_of(&answer.body[kind]).with_context(|| format!("creating a {kind}"))
-    }
-
-    /// The ID of the one `role`, `user`, `project`, ... with this name.
-    ///
-    /// # Errors
-    ///
-    /// When there is none, or Keystone does not answer.
-    pub async fn find(&self, kind: &str, name: &str) -> Result<String> {
-        let answer =
-            self.administer(Method::GET, &format!("{kind}s?name={name}"), Value::Null).await?;
-        id_of(&answer.body[format!("{kind}s")][0]).with_context(|| format!("finding {kind} {name}"))
     }
 
     /// A token for the user on its project.
@@ -210,7 +216,9 @@ impl Keystone {
     /// When Keystone refuses or does not answer.
     pub async fn update_user(&self, user: &User, change: Value) -> Result<()> {
         let path = format!("users/{}", user.user_id);
-        self.administer(Method::PATCH, &path, json!({ "user": change })).await.map(drop)
+        self.administer(Method::PATCH, &path, json!({ "user": change }))
+            .await
+            .map(drop)
     }
 
     /// One request of the administrator; `path` is relative to the version 3 URL.
@@ -221,7 +229,9 @@ impl Keystone {
     pub async fn administer(&self, method: Method, path: &str, body: Value) -> Result<Answer> {
         let session = self.session().await?;
         let body = (!body.is_null()).then_some(body);
-        session.succeed(method, &format!("{}/{path}", self.auth_url), body).await
+        session
+            .succeed(method, &format!("{}/{path}", self.auth_url), body)
+            .await
     }
 
     /// Gives a user a role on a project.
@@ -240,9 +250,26 @@ impl Keystone {
         user_id: &str,
         role: &str,
     ) -> Result<()> {
-        let role_id = self.find("role", role).await?;
+        let role_ids = self.role_ids.get_or_try_init(|| self.list_roles()).await?;
+        let role_id = role_ids
+            .get(role)
+            .with_context(|| format!("no role is named {role}"))?;
         let path = format!("projects/{project_id}/users/{user_id}/roles/{role_id}");
         self.administer(method, &path, Value::Null).await.map(drop)
+    }
+
+    async fn list_roles(&self) -> Result<BTreeMap<String, String>> {
+        let answer = self.administer(Method::GET, "roles", Value::Null).await?;
+        let roles = answer.body["roles"].as_array().context("a list of roles")?;
+        roles
+            .iter()
+            .map(|role| {
+                Ok((
+                    role["name"].as_str().unwrap_or_default().to_owned(),
+                    id_of(role)?,
+                ))
+            })
+            .collect()
     }
 
     async fn session(&self) -> Result<&Api> {
@@ -268,8 +295,12 @@ pub async fn issue_token(api: &Api, auth_url: &str, user: &User) -> Result<Strin
             "domain": { "name": user.project_domain_name },
         } },
     } });
-    let answer = api.succeed(Method::POST, &format!("{auth_url}/auth/tokens"), Some(body)).await?;
-    answer.subject_token.context("Keystone's answer has no X-Subject-Token")
+    let answer = api
+        .succeed(Method::POST, &format!("{auth_url}/auth/tokens"), Some(body))
+        .await?;
+    answer
+        .subject_token
+        .context("Keystone's answer has no X-Subject-Token")
 }
 
 /// A password that must be quoted or encoded wherever it is carried.
@@ -279,5 +310,8 @@ pub fn random_password() -> String {
 }
 
 fn id_of(entity: &Value) -> Result<String> {
-    entity["id"].as_str().map(str::to_owned).context("the answer holds no ID")
+    entity["id"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the answer holds no ID")
 }

@@ -100,7 +100,12 @@ impl Volume {
             .with("shared_targets", false)
             .with("use_quota", true)
             .with("volume_type_id", Value::DefaultVolumeType);
-        Self { id, record, snapshots: Vec::new() }.owned_by("owner")
+        Self {
+            id,
+            record,
+            snapshots: Vec::new(),
+        }
+        .owned_by("owner")
     }
 
     /// A volume on a cluster and one of its hosts, as in `cluster1@lvm#pool`.
@@ -250,7 +255,8 @@ macro_rules! row_of_cinder {
             /// Marks the row as deleted, as Cinder keeps it until it is purged.
             #[must_use]
             pub fn deleted(self) -> Self {
-                self.column("deleted", true).column("deleted_at", UPDATED_AT)
+                self.column("deleted", true)
+                    .column("deleted_at", UPDATED_AT)
             }
         }
     };
@@ -264,7 +270,8 @@ macro_rules! resource_of_cinder {
             #[must_use]
             pub fn owned_by(self, owner: impl Into<Owner>) -> Self {
                 let owner = owner.into();
-                self.column("user_id", owner.user_id).column("project_id", owner.project_id)
+                self.column("user_id", owner.user_id)
+                    .column("project_id", owner.project_id)
             }
 
             /// Sets `status`.
@@ -305,10 +312,13 @@ resource_of_cinder!(Backup);
 
 impl Insert for Volume {
     fn records(&self) -> Vec<Record> {
-        let snapshots = self.snapshots.iter().map(|snapshot| {
-            snapshot.record.clone().with("volume_id", self.id)
-        });
-        std::iter::once(self.record.clone()).chain(snapshots).collect()
+        let snapshots = self
+            .snapshots
+            .iter()
+            .map(|snapshot| snapshot.record.clone().with("volume_id", self.id));
+        std::iter::once(self.record.clone())
+            .chain(snapshots)
+            .collect()
     }
 }
 
@@ -350,14 +360,19 @@ impl<T: Insert, const N: usize> Insert for [T; N] {
 
 impl Record {
     fn new(table: &'static str, id: Uuid) -> Self {
-        Self::rooted(table).with("id", id).with("encryption_key_id", ZERO_KEY)
+        Self::rooted(table)
+            .with("id", id)
+            .with("encryption_key_id", ZERO_KEY)
     }
 
     fn rooted(table: &'static str) -> Self {
-        Self { table, values: Vec::new() }
-            .with("created_at", CREATED_AT)
-            .with("updated_at", UPDATED_AT)
-            .with("deleted", false)
+        Self {
+            table,
+            values: Vec::new(),
+        }
+        .with("created_at", CREATED_AT)
+        .with("updated_at", UPDATED_AT)
+        .with("deleted", false)
     }
 
     fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
@@ -385,7 +400,10 @@ impl From<&User> for Owner {
 
 impl From<&str> for Owner {
     fn from(user_id: &str) -> Self {
-        Self { user_id: user_id.into(), project_id: "project".into() }
+        Self {
+            user_id: user_id.into(),
+            project_id: "project".into(),
+        }
     }
 }
 

@@ -46,9 +46,12 @@ pub struct MariaDb {
 /// deployments are found on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoleWorld {
-    /// Barbican 23 as shipped: `member` may store secrets, `creator` may not.
+    /// Barbican 23 as shipped: `member` may store secrets, `creator` may not. Each worker keeps
+    /// what Keystone said of a token for 300 s, so a role that was granted after a token was used
+    /// shows in a new token only.
     AsShipped,
-    /// `enforce_new_defaults = false`: `creator` may store secrets, `member` may not.
+    /// `enforce_new_defaults = false`: `creator` may store secrets, `member` may not. What
+    /// Keystone said of a token is kept for 1 s only, so a revoked one is soon refused.
     Creator,
 }
 

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use key_migrator_tests::program::DEADLINE;
 use key_migrator_tests::{Cloud, RealCloud, RoleWorld, Services, User};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 const PAYLOAD: [u8; 32] = [7; 32];
@@ -21,8 +23,14 @@ async fn without_the_right_role_barbican_refuses_in_the_words_that_operators_gre
             if let Some(role) = useless_role {
                 cloud.grant(&cinder, role).await?;
             }
-            let answer = cloud.barbican(&cinder, Method::POST, "/v1/secrets", secret()).await?;
-            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{world:?}, {useless_role:?}");
+            let answer = cloud
+                .barbican(&cinder, Method::POST, "/v1/secrets", secret())
+                .await?;
+            assert_eq!(
+                answer.status,
+                StatusCode::FORBIDDEN,
+                "{world:?}, {useless_role:?}"
+            );
             assert_eq!(
                 answer.body,
                 json!({
@@ -38,8 +46,8 @@ async fn without_the_right_role_barbican_refuses_in_the_words_that_operators_gre
 }
 
 #[tokio::test]
-async fn with_the_right_role_a_secret_is_stored_and_only_its_acl_lets_the_owner_read_it() -> Result<()>
-{
+async fn with_the_right_role_a_secret_is_stored_and_only_its_acl_lets_the_owner_read_it()
+-> Result<()> {
     let services = Services::from_env();
     for world in RoleWorld::ALL {
         let cloud = services.cloud(world);
@@ -55,7 +63,9 @@ async fn with_the_right_role_a_secret_is_stored_and_only_its_acl_lets_the_owner_
 
         let acl = json!({ "read": { "users": [owner.user_id] } });
         let path = format!("/v1/secrets/{secret_id}/acl");
-        let answer = cloud.barbican(&cinder, Method::PUT, &path, Some(acl)).await?;
+        let answer = cloud
+            .barbican(&cinder, Method::PUT, &path, Some(acl))
+            .await?;
         assert_eq!(answer.status, StatusCode::OK, "{world:?}: {}", answer.body);
 
         for user in [&owner, &cinder] {
@@ -74,15 +84,17 @@ async fn a_revoked_role_stores_no_more() -> Result<()> {
         let cinder = cloud.create_authorised_cinder_user().await?;
         store(&cloud, &cinder).await?;
         cloud.revoke(&cinder, world.storing_role()).await?;
-        let answer = cloud.barbican(&cinder, Method::POST, "/v1/secrets", secret()).await?;
+        let answer = cloud
+            .barbican(&cinder, Method::POST, "/v1/secrets", secret())
+            .await?;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{world:?}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn secrets_are_listed_with_their_names_and_deleted_in_the_users_own_project_only() -> Result<()>
-{
+async fn secrets_are_listed_with_their_names_and_deleted_in_the_users_own_project_only()
+-> Result<()> {
     let services = Services::from_env();
     for world in RoleWorld::ALL {
         let cloud = services.cloud(world);
@@ -99,16 +111,19 @@ async fn secrets_are_listed_with_their_names_and_deleted_in_the_users_own_projec
 
         let refused = python.delete_as(&cloud, &stranger, &[secret_id]).await?;
         assert!(refused[0].is_err(), "{world:?}");
-        assert_eq!(python.delete_as(&cloud, &cinder, &[secret_id]).await?, [Ok(())]);
+        assert_eq!(
+            python.delete_as(&cloud, &cinder, &[secret_id]).await?,
+            [Ok(())]
+        );
         assert_eq!(python.secrets_of(&cloud, &cinder).await?, []);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused() -> Result<()> {
+async fn a_revoked_token_is_soon_refused_where_barbican_hardly_keeps_any() -> Result<()> {
     let services = Services::from_env();
-    let cloud = services.cloud(RoleWorld::AsShipped);
+    let cloud = services.cloud(RoleWorld::Creator);
     let cinder = cloud.create_authorised_cinder_user().await?;
     let token = cloud.keystone().token(&cinder).await?;
     let status = async || {
@@ -118,8 +133,11 @@ async fn a_revoked_token_is_refused() -> Result<()> {
     };
     assert_eq!(status().await?, StatusCode::OK);
     cloud.keystone().revoke_token(&token).await?;
-    assert_eq!(status().await?, StatusCode::UNAUTHORIZED);
-    Ok(())
+    timeout(DEADLINE, async {
+        while status().await? != StatusCode::UNAUTHORIZED {}
+        Ok(())
+    })
+    .await?
 }
 
 #[tokio::test]
@@ -136,7 +154,10 @@ async fn a_user_without_any_role_on_its_project_gets_no_token() -> Result<()> {
 async fn each_barbican_stands_in_the_catalog_of_its_region() -> Result<()> {
     let services = Services::from_env();
     let keystone = services.cloud(RoleWorld::AsShipped);
-    let catalog = keystone.keystone().administer(Method::GET, "auth/catalog", Value::Null).await?;
+    let catalog = keystone
+        .keystone()
+        .administer(Method::GET, "auth/catalog", Value::Null)
+        .await?;
     let services_listed = catalog.body["catalog"].as_array().context("a catalog")?;
     let key_manager = services_listed
         .iter()
@@ -168,8 +189,14 @@ fn secret() -> Option<Value> {
 }
 
 async fn store(cloud: &RealCloud, user: &User) -> Result<Uuid> {
-    let answer = cloud.barbican(user, Method::POST, "/v1/secrets", secret()).await?;
+    let answer = cloud
+        .barbican(user, Method::POST, "/v1/secrets", secret())
+        .await?;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
     let secret_ref = answer.body["secret_ref"].as_str().context("a secret_ref")?;
-    Ok(secret_ref.rsplit('/').next().context("a last part")?.parse()?)
+    Ok(secret_ref
+        .rsplit('/')
+        .next()
+        .context("a last part")?
+        .parse()?)
 }

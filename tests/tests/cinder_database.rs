@@ -12,21 +12,39 @@ async fn rows_go_in_and_come_back() -> Result<()> {
     let services = Services::from_env();
     for dialect in Dialect::ALL {
         let database = CinderDatabase::new(&services, dialect).await?;
-        let volume = Volume::on("h@b#pool").owned_by("user").with_snapshots(2).status("in-use");
+        let volume = Volume::on("h@b#pool")
+            .owned_by("user")
+            .with_snapshots(2)
+            .status("in-use");
         let backup = Backup::on("h").of(&volume).owned_by("user").status("error");
         database.insert(&volume).await?;
         database.insert(&backup).await?;
-        database.insert(&[Service::volume("h@b"), Service::backup("h")]).await?;
+        database
+            .insert(&[Service::volume("h@b"), Service::backup("h")])
+            .await?;
 
         let found = database.volume(volume.id).await?;
-        assert_eq!(found.encryption_key_id.as_deref(), Some(ZERO_KEY), "{dialect:?}");
+        assert_eq!(
+            found.encryption_key_id.as_deref(),
+            Some(ZERO_KEY),
+            "{dialect:?}"
+        );
         assert_eq!(found.status.as_deref(), Some("in-use"), "{dialect:?}");
         assert_eq!(found.user_id.as_deref(), Some("user"), "{dialect:?}");
-        assert!(UPDATED_AT.starts_with(found.updated_at.as_deref().unwrap()), "{dialect:?}");
+        assert!(
+            UPDATED_AT.starts_with(found.updated_at.as_deref().unwrap()),
+            "{dialect:?}"
+        );
         for snapshot_id in volume.snapshot_ids() {
-            assert!(database.snapshot(snapshot_id).await?.is_zero(), "{dialect:?}");
+            assert!(
+                database.snapshot(snapshot_id).await?.is_zero(),
+                "{dialect:?}"
+            );
         }
-        assert_eq!(database.backup(backup.id).await?.status.as_deref(), Some("error"));
+        assert_eq!(
+            database.backup(backup.id).await?.status.as_deref(),
+            Some("error")
+        );
     }
     Ok(())
 }
@@ -40,7 +58,10 @@ async fn counts_leave_out_what_is_deleted_or_has_a_key_or_needs_none() -> Result
         let own_key = Uuid::new_v4();
         database
             .insert(&[
-                volume.clone().with_snapshot(Snapshot::of(&volume).deleted()).with_snapshots(1),
+                volume
+                    .clone()
+                    .with_snapshot(Snapshot::of(&volume).deleted())
+                    .with_snapshots(1),
                 Volume::on("h@b#pool").deleted(),
                 Volume::on("h@b#pool").without_key(),
                 Volume::on("h@b#pool").key(own_key),
@@ -53,7 +74,11 @@ async fn counts_leave_out_what_is_deleted_or_has_a_key_or_needs_none() -> Result
         assert_eq!(database.zeros("backups").await?, 0, "{dialect:?}");
         let keys = database.keys("volumes").await?;
         assert_eq!(keys.len(), 5, "{dialect:?}");
-        assert!(keys.iter().any(|(_, key)| *key == Some(own_key.to_string())), "{dialect:?}");
+        assert!(
+            keys.iter()
+                .any(|(_, key)| *key == Some(own_key.to_string())),
+            "{dialect:?}"
+        );
     }
     Ok(())
 }
@@ -63,7 +88,9 @@ async fn many_rows_go_in_at_once() -> Result<()> {
     let services = Services::from_env();
     for dialect in Dialect::ALL {
         let database = CinderDatabase::new(&services, dialect).await?;
-        let volumes: Vec<_> = (0..2_000).map(|_| Volume::on("h@b#p").with_snapshots(1)).collect();
+        let volumes: Vec<_> = (0..2_000)
+            .map(|_| Volume::on("h@b#p").with_snapshots(1))
+            .collect();
         database.insert(&volumes).await?;
         assert_eq!(database.zeros("volumes").await?, 2_000, "{dialect:?}");
         assert_eq!(database.zeros("snapshots").await?, 2_000, "{dialect:?}");
@@ -78,13 +105,32 @@ async fn a_database_can_be_reached_by_its_url_through_the_library_that_cinder_us
         let database = CinderDatabase::new(&services, dialect).await?;
         let volume = Volume::on("h@b#pool").owned_by("user").with_snapshots(1);
         database.insert(&volume).await?;
-        let seen = services.python().run("cinder_rows.py", database.connection_url()).await?;
+        let seen = services
+            .python()
+            .run("cinder_rows.py", database.connection_url())
+            .await?;
         let seen: serde_json::Value = serde_json::from_str(&seen)?;
-        assert_eq!(seen["volumes"][0]["id"], volume.id.to_string(), "{dialect:?}");
-        assert_eq!(seen["volumes"][0]["encryption_key_id"], ZERO_KEY, "{dialect:?}");
-        assert_eq!(seen["volumes"][0]["volume_type"], "__DEFAULT__", "{dialect:?}");
-        assert_eq!(seen["volumes"][0]["updated_at"], "2026-01-02 03:04:05+00:00", "{dialect:?}");
-        assert_eq!(seen["snapshots"][0]["id"], volume.snapshot_ids()[0].to_string());
+        assert_eq!(
+            seen["volumes"][0]["id"],
+            volume.id.to_string(),
+            "{dialect:?}"
+        );
+        assert_eq!(
+            seen["volumes"][0]["encryption_key_id"], ZERO_KEY,
+            "{dialect:?}"
+        );
+        assert_eq!(
+            seen["volumes"][0]["volume_type"], "__DEFAULT__",
+            "{dialect:?}"
+        );
+        assert_eq!(
+            seen["volumes"][0]["updated_at"], "2026-01-02 03:04:05+00:00",
+            "{dialect:?}"
+        );
+        assert_eq!(
+            seen["snapshots"][0]["id"],
+            volume.snapshot_ids()[0].to_string()
+        );
     }
     Ok(())
 }
@@ -97,7 +143,11 @@ async fn a_dropped_database_is_gone() -> Result<()> {
         let url = database.connection_url().to_owned();
         services.python().run("cinder_rows.py", &url).await?;
         drop(database);
-        services.python().run("cinder_rows.py", &url).await.unwrap_err();
+        services
+            .python()
+            .run("cinder_rows.py", &url)
+            .await
+            .unwrap_err();
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub(crate) struct Application<'a> {
     pub(crate) wsgi_app: &'a str,
     /// The module that takes long to import.
     pub(crate) preload: &'a str,
+    /// The module that holds its policies.
+    pub(crate) policy: &'a str,
     /// Where it finds its configuration.
     pub(crate) home: PathBuf,
     pub(crate) port: u16,
@@ -35,10 +37,14 @@ pub(crate) async fn serve(
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
     let mut command = isolated_command(venv.program("gunicorn"), &application.home);
     command
-        .env("GUNICORN_CMD_ARGS", format!("--config {}", programs.join("gunicorn.conf.py").display()))
+        .env(
+            "GUNICORN_CMD_ARGS",
+            format!("--config {}", programs.join("gunicorn.conf.py").display()),
+        )
         .env("SERVICE_PORT", application.port.to_string())
         .env("SERVICE_WSGI_APP", application.wsgi_app)
         .env("SERVICE_PRELOAD", application.preload)
+        .env("SERVICE_POLICY", application.policy)
         .env("SERVICE_WORKERS", WORKERS)
         .env("BARBICAN_PASTE", venv.barbican_paste());
     let mut process = Process::start_service(application.name, command, logs)?;

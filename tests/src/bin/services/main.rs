@@ -63,14 +63,20 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<u8> {
     let mut stop = Stop::listen()?;
     let home = arguments.home.canonicalize().with_context(|| {
-        format!("{} is missing; tests/run makes it", arguments.home.display())
+        format!(
+            "{} is missing; tests/run makes it",
+            arguments.home.display()
+        )
     })?;
     let started = Instant::now();
     let running = tokio::select! {
         running = openstack::start(&home) => running?,
         () = stop.asked() => return Ok(130),
     };
-    eprintln!("services: up after {:.1} s", started.elapsed().as_secs_f32());
+    eprintln!(
+        "services: up after {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
     let outcome = match arguments.command {
         Command::Up => {
             println!("{}", running.description.display());
@@ -94,13 +100,19 @@ async fn execute(command: &[String], description: &Path, stop: &mut Stop) -> Res
             return Ok(130);
         }
     };
-    Ok(status.code().and_then(|code| code.try_into().ok()).unwrap_or(1))
+    Ok(status
+        .code()
+        .and_then(|code| code.try_into().ok())
+        .unwrap_or(1))
 }
 
 async fn stop_services(running: Running) {
     let started = Instant::now();
     running.stop().await;
-    eprintln!("services: stopped after {:.1} s", started.elapsed().as_secs_f32());
+    eprintln!(
+        "services: stopped after {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
 }
 
 /// The wish that this process ends, by Ctrl-C or SIGTERM.

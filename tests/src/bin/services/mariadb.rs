@@ -18,7 +18,10 @@ const INIT_FILE: &str = "init.sql";
 
 /// The server's name and version.
 pub(crate) async fn version() -> Result<String> {
-    let output = tokio::process::Command::new(MARIADBD).arg("--version").output().await;
+    let output = tokio::process::Command::new(MARIADBD)
+        .arg("--version")
+        .output()
+        .await;
     let output = output.with_context(|| format!("{MARIADBD} is missing; tests/run installs it"))?;
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -29,7 +32,11 @@ pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Re
     command
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))
-        .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"]);
+        .args([
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            "--user=root",
+        ]);
     Process::run("mariadb-install-db", command, logs).await?;
     let sql = format!(
         "ALTER USER root@'127.0.0.1' IDENTIFIED BY '{root_password}';\n\
@@ -42,18 +49,32 @@ pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Re
 pub(crate) async fn start(data: &Path, logs: &Path, access: &MariaDb) -> Result<Process> {
     let mut command = isolated_command(MARIADBD, data);
     command
-        .args(["--no-defaults", "--user=root", "--skip-name-resolve", "--max-connections=500"])
+        .args([
+            "--no-defaults",
+            "--user=root",
+            "--skip-name-resolve",
+            "--max-connections=500",
+        ])
         // Commits are on disk when the operating system pleases: they survive the server's death,
         // not the machine's. The small log makes the data folder quick to copy.
-        .args(["--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=32M"])
+        .args([
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-log-file-size=32M",
+        ])
         .arg(format!("--datadir={}", data.display()))
         .arg(format!("--init-file={}", data.join(INIT_FILE).display()))
         // Relative to the data folder, as the path of a socket must not be long.
-        .args(["--socket=socket", "--pid-file=pid", "--bind-address=127.0.0.1"])
+        .args([
+            "--socket=socket",
+            "--pid-file=pid",
+            "--bind-address=127.0.0.1",
+        ])
         .arg(format!("--port={}", access.port));
     let mut server = Process::start_service("mariadb", command, logs)?;
     let options = access.options();
-    server.ready(async || options.connect().await.is_ok()).await?;
+    server
+        .ready(async || options.connect().await.is_ok())
+        .await?;
     Ok(server)
 }
 
@@ -64,6 +85,10 @@ pub(crate) async fn stop(server: Process) {
 
 /// The URL of a database as SQLAlchemy takes it.
 pub(crate) fn url(access: &MariaDb, database: &str) -> String {
-    let MariaDb { port, root_password, .. } = access;
+    let MariaDb {
+        port,
+        root_password,
+        ..
+    } = access;
     format!("mysql+pymysql://root:{root_password}@127.0.0.1:{port}/{database}?charset=utf8")
 }

@@ -50,7 +50,10 @@ impl RunFolder {
         remove_leftovers(&runs);
         let path = runs.join(std::process::id().to_string());
         std::fs::create_dir_all(path.join("logs"))?;
-        Ok(Self { path, last_logs: home.join("logs") })
+        Ok(Self {
+            path,
+            last_logs: home.join("logs"),
+        })
     }
 }
 
@@ -93,7 +96,11 @@ pub(crate) async fn start(home: &Path) -> Result<Running> {
     let description = folder.path.join("services.json");
     let services = plan.services(venv.program("python"), logs);
     std::fs::write(&description, serde_json::to_string_pretty(&services)?)?;
-    Ok(Running { processes: vec![keystone, as_shipped, creator, mariadb], folder, description })
+    Ok(Running {
+        processes: vec![keystone, as_shipped, creator, mariadb],
+        folder,
+        description,
+    })
 }
 
 /// Where everything will be, and who may do what there.
@@ -123,6 +130,7 @@ impl Plan {
             name: "keystone",
             wsgi_app: "keystone.wsgi.api:application",
             preload: "keystone.server.wsgi",
+            policy: "keystone.common.rbac_enforcer.policy",
             home: state.configure_keystone(&self.mariadb)?,
             port: self.keystone_port,
             probe: "/v3",
@@ -145,6 +153,7 @@ impl Plan {
             name,
             wsgi_app: "barbican_wsgi:application",
             preload: "barbican.api.app",
+            policy: "barbican.common.policy",
             home,
             port: self.barbican_port(world),
             probe: "/healthcheck",
@@ -153,10 +162,11 @@ impl Plan {
     }
 
     fn barbican_configuration(&self, world: RoleWorld) -> String {
-        let policy = match world {
+        let difference = match world {
             RoleWorld::AsShipped => "",
             RoleWorld::Creator => {
-                "[oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n"
+                "token_cache_time = 1\n\
+                 [oslo_policy]\nenforce_new_defaults = false\nenforce_scope = false\n"
             }
         };
         format!(
@@ -168,7 +178,7 @@ impl Plan {
              [keystone_authtoken]\nauth_type = password\nauth_url = {}\n\
              www_authenticate_uri = {}\nusername = barbican\npassword = {}\n\
              user_domain_id = default\nproject_name = service\nproject_domain_id = default\n\
-             {policy}",
+             {difference}",
             self.barbican_url(world),
             mariadb::url(&self.mariadb, database_of(world)),
             self.auth_url(),
@@ -181,7 +191,9 @@ impl Plan {
     /// tokens as.
     async fn fill_keystone(&self) -> Result<()> {
         let keystone = Keystone::new(&self.auth_url(), self.admin.clone());
-        keystone.create("role", json!({ "name": "creator" })).await?;
+        keystone
+            .create("role", json!({ "name": "creator" }))
+            .await?;
         let project = json!({ "name": "service", "domain_id": "default" });
         let project_id = keystone.create("project", project).await?;
         let user = json!({
@@ -198,9 +210,10 @@ impl Plan {
         for world in RoleWorld::ALL {
             let region = world.region_name();
             keystone.create("region", json!({ "id": region })).await?;
-            for (service_id, url) in
-                [(&identity_id, self.auth_url()), (&key_manager_id, self.barbican_url(world))]
-            {
+            for (service_id, url) in [
+                (&identity_id, self.auth_url()),
+                (&key_manager_id, self.barbican_url(world)),
+            ] {
                 add_endpoints(&keystone, region, service_id, &url).await?;
             }
         }

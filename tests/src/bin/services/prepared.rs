@@ -15,7 +15,12 @@ use crate::mariadb;
 use crate::process::{Process, isolated_command};
 
 /// The databases on the server. The last one is there to be dumped.
-const DATABASES: [&str; 4] = ["keystone", "barbican_as_shipped", "barbican_creator", "cinder"];
+const DATABASES: [&str; 4] = [
+    "keystone",
+    "barbican_as_shipped",
+    "barbican_creator",
+    "cinder",
+];
 
 /// The prepared state's folder, or a copy of it.
 pub(crate) struct State {
@@ -38,7 +43,9 @@ pub(crate) struct Venv {
 
 impl Venv {
     pub(crate) fn in_home(home: &Path) -> Self {
-        Self { folder: home.join("python") }
+        Self {
+            folder: home.join("python"),
+        }
     }
 
     pub(crate) fn program(&self, name: &str) -> PathBuf {
@@ -54,20 +61,32 @@ impl State {
     /// A copy of the prepared state in a new folder; prepares it first if need be.
     pub(crate) async fn copy_to(folder: &Path, home: &Path) -> Result<Self> {
         let lock = std::fs::File::create(home.join("prepared.lock"))?;
-        lock.lock().context("waiting for somebody else to prepare the services")?;
+        lock.lock()
+            .context("waiting for somebody else to prepare the services")?;
         let prepared = home.join("prepared");
         let stamp = stamp(home).await?;
         if std::fs::read_to_string(prepared.join("stamp")).is_ok_and(|made| made == stamp) {
             drop(lock);
         } else {
             eprintln!("services: making the databases, once");
-            prepare(home, &prepared, &stamp).await.context("preparing the services")?;
+            prepare(home, &prepared, &stamp)
+                .await
+                .context("preparing the services")?;
         }
         let mut copy = Command::new("cp");
-        copy.args(["--archive", "--reflink=auto"]).arg(&prepared).arg(folder);
-        anyhow::ensure!(copy.status().await?.success(), "cannot copy {}", prepared.display());
+        copy.args(["--archive", "--reflink=auto"])
+            .arg(&prepared)
+            .arg(folder);
+        anyhow::ensure!(
+            copy.status().await?.success(),
+            "cannot copy {}",
+            prepared.display()
+        );
         let secrets = serde_json::from_str(&std::fs::read_to_string(folder.join("secrets"))?)?;
-        Ok(Self { folder: folder.to_owned(), secrets })
+        Ok(Self {
+            folder: folder.to_owned(),
+            secrets,
+        })
     }
 
     pub(crate) fn mariadb_data(&self) -> PathBuf {
@@ -92,7 +111,6 @@ impl State {
         let text = format!(
             "[DEFAULT]\nuse_stderr = true\n\
              [database]\nconnection = {}\n\
-             [cache]\nenabled = false\n\
              [fernet_tokens]\nkey_repository = {keys}/fernet-keys\n\
              [fernet_receipts]\nkey_repository = {keys}/fernet-keys\n\
              [credential]\nkey_repository = {keys}/credential-keys\n\
@@ -110,7 +128,13 @@ async fn stamp(home: &Path) -> Result<String> {
     let python = std::fs::read_to_string(home.join("python/installed"))
         .context("the Python environment is missing; tests/run installs it")?;
     let server = mariadb::version().await?;
-    Ok([python.as_str(), &server, include_str!("prepared.rs"), include_str!("mariadb.rs")].concat())
+    Ok([
+        python.as_str(),
+        &server,
+        include_str!("prepared.rs"),
+        include_str!("mariadb.rs"),
+    ]
+    .concat())
 }
 
 async fn prepare(home: &Path, prepared: &Path, stamp: &str) -> Result<()> {
@@ -119,9 +143,15 @@ async fn prepare(home: &Path, prepared: &Path, stamp: &str) -> Result<()> {
     }
     let logs = prepared.join("logs");
     std::fs::create_dir_all(&logs)?;
-    let secrets = Secrets { root_password: random_word(), admin_password: random_word() };
+    let secrets = Secrets {
+        root_password: random_word(),
+        admin_password: random_word(),
+    };
     std::fs::write(prepared.join("secrets"), serde_json::to_string(&secrets)?)?;
-    let state = State { folder: prepared.to_owned(), secrets };
+    let state = State {
+        folder: prepared.to_owned(),
+        secrets,
+    };
     let data = state.mariadb_data();
     let access = state.mariadb(free_port()?);
     mariadb::install(&data, &logs, &access.root_password).await?;
@@ -143,7 +173,9 @@ async fn create_databases(access: &MariaDb) -> Result<()> {
     let mut connection = access.options().connect().await?;
     for database in DATABASES {
         let sql = format!("CREATE DATABASE {database} CHARACTER SET utf8mb3");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await?;
     }
     Ok(())
 }
@@ -183,15 +215,27 @@ async fn cinder(venv: &Venv, state: &State, access: &MariaDb, logs: &Path) -> Re
     );
     std::fs::write(&configuration, text)?;
     let mut command = isolated_command(venv.program("cinder-manage"), &folder);
-    command.arg("--config-file").arg(&configuration).args(["db", "sync"]);
+    command
+        .arg("--config-file")
+        .arg(&configuration)
+        .args(["db", "sync"]);
     Process::run("cinder-db_sync", command, logs).await?;
     let mut dump = isolated_command("mariadb-dump", &folder);
-    dump.args(["--no-defaults", "--user=root", "--skip-comments", "--skip-add-locks"])
-        .args(["--skip-disable-keys", "--skip-add-drop-table", "--host=127.0.0.1"])
-        .arg(format!("--port={}", access.port))
-        .arg(format!("--result-file={}", access.cinder_dump.display()))
-        .arg("cinder")
-        .env("MYSQL_PWD", &access.root_password);
+    dump.args([
+        "--no-defaults",
+        "--user=root",
+        "--skip-comments",
+        "--skip-add-locks",
+    ])
+    .args([
+        "--skip-disable-keys",
+        "--skip-add-drop-table",
+        "--host=127.0.0.1",
+    ])
+    .arg(format!("--port={}", access.port))
+    .arg(format!("--result-file={}", access.cinder_dump.display()))
+    .arg("cinder")
+    .env("MYSQL_PWD", &access.root_password);
     Process::run("cinder-dump", dump, logs).await
 }
 

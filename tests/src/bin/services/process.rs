@@ -38,7 +38,11 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
 /// home folder of its own, where OpenStack's services look for their configuration.
 pub(crate) fn isolated_command(program: impl AsRef<OsStr>, home: &Path) -> Command {
     let mut command = command(program);
-    command.env_clear().env("HOME", home).env("LANG", "C.UTF-8").env("PYTHONWARNINGS", "ignore");
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("LANG", "C.UTF-8")
+        .env("PYTHONWARNINGS", "ignore");
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
@@ -55,7 +59,10 @@ impl Process {
     pub(crate) fn start_service(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
         Self::spawn(name, command, Some(log))
     }
 
@@ -63,7 +70,11 @@ impl Process {
     pub(crate) async fn run(name: &str, command: Command, logs: &Path) -> Result<()> {
         let mut process = Self::start_service(name, command, logs)?;
         let status = process.ended().await?;
-        ensure!(status.success(), "{name} ended with {status}:\n{}", process.log_tail());
+        ensure!(
+            status.success(),
+            "{name} ended with {status}:\n{}",
+            process.log_tail()
+        );
         Ok(())
     }
 
@@ -102,14 +113,26 @@ impl Process {
     }
 
     fn spawn(name: &str, mut command: Command, log: Option<PathBuf>) -> Result<Self> {
-        let child = command.process_group(0).spawn().with_context(|| format!("starting {name}"))?;
-        let id = child.id().context("a process that was not awaited has an ID")?;
+        let child = command
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let id = child
+            .id()
+            .context("a process that was not awaited has an ID")?;
         let group = Pid::from_raw(id.try_into()?).context("no process has the ID 0")?;
-        Ok(Self { name: name.to_owned(), child, group, log })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            group,
+            log,
+        })
     }
 
     fn log_tail(&self) -> String {
-        let Some(log) = &self.log else { return String::new() };
+        let Some(log) = &self.log else {
+            return String::new();
+        };
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();
