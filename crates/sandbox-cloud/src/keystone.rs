@@ -28,10 +28,9 @@ pub(crate) fn serve(shared: &Shared, request: &answer::Request) -> Response {
         (&Method::POST, ["v3", "auth", "tokens"]) => issue(shared, request),
         (&Method::GET | &Method::HEAD, ["v3", "auth", "tokens"]) => validate(shared, request),
         (&Method::DELETE, ["v3", "auth", "tokens"]) => revoke(shared, request),
-        (_, ["v3", "auth", "tokens"]) => error(
-            shared,
+        (_, ["v3", "auth", "tokens"]) => answer::json(
             StatusCode::METHOD_NOT_ALLOWED,
-            "The method is not allowed.",
+            &json!({"message": "The method is not allowed for the requested URL."}),
         ),
         _ => error(
             shared,
@@ -189,7 +188,7 @@ fn validate(shared: &Shared, request: &answer::Request) -> Response {
         return unauthorized(shared);
     }
     let Some(text) = request.header(&SUBJECT_TOKEN) else {
-        return missing(shared, "X-Subject-Token", "header");
+        return error(shared, StatusCode::NOT_FOUND, "No token in the request");
     };
     let Some(token) = state.identity.validate(text, now) else {
         return error(

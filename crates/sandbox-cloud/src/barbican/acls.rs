@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::policy::{may_change_acl, may_show_acl};
-use super::secrets::{instant, secret_ref};
+use super::secrets::{accepts_json, instant, secret_ref};
 use super::vault::{Acl, AclView, Vault};
 use super::{Call, Refusal, validation};
 use crate::answer;
@@ -78,6 +78,7 @@ pub(super) fn delete(call: &Call<'_>, vault: &mut Vault, id: Uuid) -> Result<Res
 }
 
 fn asked(call: &Call<'_>, vault: &Vault, id: Uuid) -> Result<Map<String, Value>, Refusal> {
+    accepts_json(call)?;
     if !may_change(call, vault, id) {
         return Err(Refusal::forbidden(UPDATE));
     }
@@ -101,19 +102,24 @@ fn read_part(asked: &Map<String, Value>) -> Option<&Map<String, Value>> {
 }
 
 /// The users, each once. The schema looks at the first only (its `items` is a
-/// list); a later one that is not a string fails deeper down, with a 500.
+/// list); a later number becomes
+/// text in the database, anything else fails there, with a 500.
 fn users(read: &Map<String, Value>) -> Result<Option<Vec<String>>, Refusal> {
     let Some(given) = read.get("users").and_then(Value::as_array) else {
         return Ok(None);
     };
     let mut users = Vec::new();
     for user in given {
-        let user = user.as_str().ok_or_else(|| {
-            let text = format!("{UPDATE} failure seen - please contact site administrator.");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-        })?;
-        if !users.iter().any(|known| known == user) {
-            users.push(user.to_owned());
+        let user = match user {
+            Value::String(user) => user.clone(),
+            Value::Number(user) => user.to_string(),
+            _ => {
+                let text = format!("{UPDATE} failure seen - please contact site administrator.");
+                return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text));
+            }
+        };
+        if !users.contains(&user) {
+            users.push(user);
         }
     }
     Ok(Some(users))

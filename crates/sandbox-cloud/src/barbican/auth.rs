@@ -80,8 +80,7 @@ pub(crate) fn unauthorized(shared: &Shared) -> Response {
     let message = "The request you have made requires authentication.";
     let body = json!({"error": {"code": 401, "title": "Unauthorized", "message": message}});
     let mut response = answer::json(StatusCode::UNAUTHORIZED, &body);
-    let keystone = shared.keystone_url();
-    let uri = keystone.trim_end_matches("/v3");
+    let uri = shared.keystone_url();
     answer::set(
         &mut response,
         WWW_AUTHENTICATE,

@@ -6,6 +6,7 @@
 
 mod acls;
 pub(crate) mod auth;
+mod listing;
 mod policy;
 mod schema;
 mod secrets;
@@ -28,7 +29,9 @@ const MICROVERSION: HeaderName = HeaderName::from_static("openstack-api-version"
 /// Answers one request; its body is complete.
 pub(crate) fn serve(shared: &Shared, request: &answer::Request) -> Response {
     let Some(minor) = microversion(request) else {
-        let text = "Unacceptable version header";
+        let text = "406 Not Acceptable\n\nThe resource could not be generated that was acceptable \
+                    to your browser (content of type ${HTTP_ACCEPT}. \n\n Invalid microversion: \
+                    Unacceptable version header";
         return answer::with_body(
             StatusCode::NOT_ACCEPTABLE,
             "text/plain; charset=UTF-8",
@@ -37,7 +40,11 @@ pub(crate) fn serve(shared: &Shared, request: &answer::Request) -> Response {
     };
     let mut response = match route(shared, request, minor) {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(shared),
+        // The token is looked at before the microversion is.
+        Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
+            return auth::unauthorized(shared);
+        }
+        Err(refusal) => refusal.into_response(),
     };
     answer::set(
         &mut response,
@@ -46,7 +53,7 @@ pub(crate) fn serve(shared: &Shared, request: &answer::Request) -> Response {
     );
     response
         .headers_mut()
-        .insert(VARY, HeaderValue::from_static("OpenStack-API-Version"));
+        .insert(VARY, HeaderValue::from_static("openstack-api-version"));
     response
 }
 
@@ -94,7 +101,7 @@ fn route(shared: &Shared, request: &answer::Request, minor: u8) -> Result<Respon
             &json!({"version": version(shared, minor)}),
         )),
         (&Method::POST, ["secrets"]) => secrets::create(&call, state),
-        (&Method::GET, ["secrets"]) => secrets::list(&call, &state.vault),
+        (&Method::GET, ["secrets"]) => listing::list(&call, &state.vault),
         (method, ["secrets", id]) => {
             let id = existing(&call, &state.vault, id)?;
             match *method {
@@ -136,7 +143,10 @@ struct Call<'a> {
 /// Barbican looks a secret up, in whatever project, before it asks whether the
 /// caller may see it.
 fn existing(call: &Call<'_>, vault: &Vault, id: &str) -> Result<Uuid, Refusal> {
-    let Ok(id) = Uuid::try_parse(id) else {
+    let canonical = Uuid::try_parse(id)
+        .ok()
+        .filter(|parsed| parsed.to_string() == id);
+    let Some(id) = canonical else {
         let text = "Not Found. Provided secret id is invalid.";
         return Err(Refusal::new(StatusCode::NOT_FOUND, text));
     };
@@ -183,14 +193,22 @@ fn version(shared: &Shared, minor: u8) -> Value {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
-    description: String,
+    description: Option<String>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, description: impl Into<String>) -> Self {
         Self {
             status,
-            description: description.into(),
+            description: Some(description.into()),
+        }
+    }
+
+    /// No answer of a type that the caller takes; pecan gives no reason.
+    fn not_acceptable() -> Self {
+        Self {
+            status: StatusCode::NOT_ACCEPTABLE,
+            description: None,
         }
     }
 
@@ -205,12 +223,14 @@ impl Refusal {
         Self::new(status, format!("{operation} issue seen - {reason}."))
     }
 
-    fn into_response(self, shared: &Shared) -> Response {
+    fn into_response(self) -> Response {
         let title = answer::title(self.status);
         match self.status {
-            StatusCode::UNAUTHORIZED => auth::unauthorized(shared),
             StatusCode::SERVICE_UNAVAILABLE => {
-                let text = format!("503 {title}\n\n{}\n\n", self.description);
+                let text = format!(
+                    "503 {title}\n\n{}\n\n",
+                    self.description.unwrap_or_default()
+                );
                 answer::with_body(self.status, "text/plain; charset=UTF-8", text)
             }
             status => answer::json(

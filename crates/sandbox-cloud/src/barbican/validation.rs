@@ -113,12 +113,7 @@ fn expiration(
     if given.is_empty() {
         return Ok(None);
     }
-    let naive = || {
-        TimeZone::UTC
-            .to_timestamp(given.parse::<DateTime>().ok()?)
-            .ok()
-    };
-    let Some(at) = given.parse::<Timestamp>().ok().or_else(naive) else {
+    let Some(at) = iso_instant(given) else {
         return Err(schema.mismatch("Invalid date for 'expiration'", Some("expiration")));
     };
     if at <= now {
@@ -247,6 +242,60 @@ pub(super) fn acl(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     Ok(fields)
 }
 
+/// How an instant has to stand to a bound.
+#[derive(Clone, Copy)]
+pub(super) enum Relation {
+    After,
+    NotBefore,
+    Before,
+    NotAfter,
+    At,
+}
+
+impl Relation {
+    pub(super) fn holds(self, at: Timestamp, bound: Timestamp) -> bool {
+        match self {
+            Self::After => at > bound,
+            Self::NotBefore => at >= bound,
+            Self::Before => at < bound,
+            Self::NotAfter => at <= bound,
+            Self::At => at == bound,
+        }
+    }
+}
+
+/// The parts of `created=gte:INSTANT,lt:INSTANT` and its like.
+pub(super) fn date_filter(filter: &str) -> Result<Vec<(Relation, Timestamp)>, Refusal> {
+    let parts = filter.split(',').filter(|_| !filter.is_empty());
+    parts
+        .map(|part| {
+            let (relation, text) = match part.split_once(':') {
+                Some(("gt", text)) => (Relation::After, text),
+                Some(("gte", text)) => (Relation::NotBefore, text),
+                Some(("lt", text)) => (Relation::Before, text),
+                Some(("lte", text)) => (Relation::NotAfter, text),
+                _ => (Relation::At, part),
+            };
+            Ok((relation, iso_instant(text).ok_or_else(bad_query)?))
+        })
+        .collect()
+}
+
+/// An ISO 8601 date or instant; without zone it is UTC.
+fn iso_instant(text: &str) -> Option<Timestamp> {
+    let naive = || {
+        TimeZone::UTC
+            .to_timestamp(text.parse::<DateTime>().ok()?)
+            .ok()
+    };
+    text.parse::<Timestamp>().ok().or_else(naive)
+}
+
+fn bad_query() -> Refusal {
+    let text = "URI provided invalid query string parameters.";
+    Refusal::new(StatusCode::BAD_REQUEST, text)
+}
+
 /// The parts of `sort=key:direction,...`, in order of weight.
 pub(super) fn sort_keys(sort: &str) -> Result<Vec<(String, bool)>, Refusal> {
     const KEYS: [&str; 9] = [
@@ -265,8 +314,7 @@ pub(super) fn sort_keys(sort: &str) -> Result<Vec<(String, bool)>, Refusal> {
         let (key, direction) = part.split_once(':').unwrap_or((part, "asc"));
         let known = KEYS.contains(&key) && ["asc", "desc"].contains(&direction);
         if !known || keys.iter().any(|(given, _)| given == key) {
-            let text = "URI provided invalid query string parameters.";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, text));
+            return Err(bad_query());
         }
         keys.push((key.to_owned(), direction == "asc"));
     }

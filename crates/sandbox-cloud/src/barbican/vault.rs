@@ -204,6 +204,12 @@ impl Vault {
             .filter(move |secret| secret.project_id == project_id && secret.is_alive(now))
     }
 
+    /// The secrets of any project whose ACL names this user.
+    pub(super) fn readable_by(&self, user_id: &str, now: Timestamp) -> Vec<&Secret> {
+        let alive = self.secrets.values().filter(|secret| secret.is_alive(now));
+        alive.filter(|secret| secret.lets_read(user_id)).collect()
+    }
+
     pub(crate) fn views(&self) -> Vec<SecretView> {
         self.secrets.values().map(Secret::view).collect()
     }
