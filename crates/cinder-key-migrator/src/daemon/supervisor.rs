@@ -250,3 +250,69 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONCE: Mode = Mode::Once { limit: None };
+
+    fn supervisor(mode: Mode, endings: &[Ending]) -> Supervisor {
+        let mut supervisor = Supervisor::new(mode).expect("signals");
+        for &ending in endings {
+            supervisor.migrate(Service::Volume, async move { ending });
+        }
+        supervisor
+    }
+
+    async fn failure(supervisor: Supervisor) -> String {
+        match supervisor.run().await {
+            Err(Failure::Crashed(what)) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loop_of_a_daemon_that_ends_by_itself_fails_the_process() {
+        for ending in [Ending::NothingLeft, Ending::Stopped, Ending::Failed] {
+            let what = failure(supervisor(Mode::Daemon, &[ending])).await;
+            assert_eq!(what, "the loop of the volume service ended by itself");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_crashes_fails_the_process_although_others_run() {
+        let mut supervisor = supervisor(ONCE, &[]);
+        supervisor.migrate(Service::Backup, std::future::pending());
+        supervisor.help("http", async { panic!("on purpose") });
+        assert_eq!(failure(supervisor).await, "the task 'http' crashed");
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_ends_before_the_loops_fails_the_process() {
+        let mut supervisor = supervisor(Mode::Daemon, &[]);
+        supervisor.migrate(Service::Backup, std::future::pending());
+        supervisor.help("notify", async {});
+        assert_eq!(
+            failure(supervisor).await,
+            "the task 'notify' ended by itself"
+        );
+    }
+
+    #[tokio::test]
+    async fn once_exits_with_the_worst_of_its_services() {
+        let nothing = Ending::NothingLeft;
+        for (endings, code) in [
+            ([nothing, nothing], 0),
+            ([nothing, Ending::SomethingLeft], 1),
+            ([Ending::Stopped, nothing], 1),
+            ([Ending::Failed, Ending::SomethingLeft], 2),
+        ] {
+            let mut supervisor = supervisor(ONCE, &endings);
+            let end = supervisor.tokens().end;
+            supervisor.help("http", end.cancelled_owned());
+            let ended = supervisor.run().await.expect("no crash");
+            assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::from(code)));
+        }
+    }
+}
