@@ -91,6 +91,11 @@ impl<C: Clock> Board<C> {
         self.this_pass
     }
 
+    /// Rows of this host at zeros, as last counted.
+    pub(crate) fn remaining_here(&self) -> u64 {
+        self.progress.borrow().keys.remaining
+    }
+
     /// Keys migrated since the process started.
     pub(crate) fn migrated_so_far(&self) -> u64 {
         self.progress.borrow().keys.migrated

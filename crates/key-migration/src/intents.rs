@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ids::{RowRef, SecretId};
+use crate::ids::{ResourceKind, RowId, RowRef, SecretId};
 use crate::ports::StoredSecret;
 
 /// A secret of an earlier run, or of another process, may be adopted once it is this old: nobody
@@ -111,6 +111,7 @@ pub(crate) struct Intents {
     parked: HashMap<RowRef, Parked>,
     leftovers: HashMap<RowRef, Vec<Leftover>>,
     superseded: HashSet<SecretId>,
+    mismatch: Option<(RowRef, SecretId)>,
 }
 
 impl Intents {
@@ -155,29 +156,47 @@ impl Intents {
     }
 
     /// A look at a parked row's name found nothing; the second time the row may be stored anew.
-    pub(crate) fn found_nothing(&mut self, row: &RowRef) {
+    /// Says whether that was it.
+    pub(crate) fn found_nothing(&mut self, row: &RowRef) -> bool {
         let Some(parked) = self.parked.get_mut(row) else {
-            return;
+            return true;
         };
-        if parked.found_nothing_once {
+        let nothing = parked.found_nothing_once;
+        if nothing {
             self.parked.remove(row);
         } else {
             parked.found_nothing_once = true;
             parked.look_at = Instant::now() + SECOND_LOOK;
         }
+        nothing
+    }
+
+    /// A look at a row's name found this secret, which may be adopted at once: the row's own open
+    /// request names it.
+    pub(crate) fn add_found(&mut self, row: &RowRef, secret: SecretId) {
+        let leftovers = self.leftovers.entry(row.clone()).or_default();
+        leftovers.retain(|known| known.secret != secret);
+        leftovers.push(Leftover {
+            secret,
+            adoptable_at: Instant::now(),
+        });
+        leftovers.sort_by_key(|leftover| leftover.adoptable_at);
     }
 
     /// A row needs nothing more: what else was stored for it is superseded, but for its own.
-    pub(crate) fn close(&mut self, row: &RowRef, holds: Option<SecretId>) {
+    /// Says what is.
+    pub(crate) fn close(&mut self, row: &RowRef, holds: Option<SecretId>) -> Vec<SecretId> {
         self.parked.remove(row);
         let kept = self.kept.remove(row).map(|candidate| candidate.secret);
         let leftovers = self.leftovers.remove(row).unwrap_or_default();
-        let others = leftovers
-            .into_iter()
-            .map(|leftover| leftover.secret)
-            .chain(kept);
-        self.superseded
-            .extend(others.filter(|secret| Some(*secret) != holds));
+        let others = leftovers.into_iter().map(|leftover| leftover.secret);
+        let others = others.chain(kept).filter(|secret| Some(*secret) != holds);
+        let others: Vec<SecretId> = others.collect();
+        self.superseded.extend(&others);
+        if let Some(secret) = holds {
+            self.superseded.remove(&secret);
+        }
+        others
     }
 
     /// A second secret that this process stored for a row and that may be deleted at once.
@@ -216,7 +235,7 @@ impl Intents {
             .kept
             .get(row)
             .is_some_and(|kept| kept.secret == found.id);
-        if known_here || !found.active || !found.created_by_us {
+        if known_here || !found.is_ours() {
             return;
         }
         let wait = ADOPTABLE_AGE.saturating_sub(found.age);
@@ -241,13 +260,57 @@ impl Intents {
         self.superseded.len() as u64
     }
 
+    /// The secret kept for a row.
+    pub(crate) fn kept(&self, row: &RowRef) -> Option<Candidate> {
+        self.kept.get(row).copied()
+    }
+
+    /// Rows for which something is open, but for those whose name is not to be looked up yet.
+    pub(crate) fn open_rows(&self, kind: ResourceKind) -> Vec<RowId> {
+        let now = Instant::now();
+        let parked = |row: &RowRef| self.parked.get(row).is_some_and(|row| row.look_at > now);
+        let rows = self.kept.keys().chain(self.leftovers.keys());
+        let open: HashSet<&RowRef> = rows.chain(self.parked.keys()).collect();
+        open.into_iter()
+            .filter(|row| row.kind == kind && !parked(row))
+            .map(|row| row.id.clone())
+            .collect()
+    }
+
+    /// A payload was read that is not the fixed key: nothing goes on before it is right or gone.
+    pub(crate) fn set_mismatch(&mut self, row: &RowRef, secret: SecretId) {
+        self.mismatch = Some((row.clone(), secret));
+    }
+
+    /// The secret that did not hold the fixed key, and the row that it was stored for.
+    pub(crate) fn mismatch(&self) -> Option<(RowRef, SecretId)> {
+        self.mismatch.clone()
+    }
+
+    /// It does now, or is gone.
+    pub(crate) fn clear_mismatch(&mut self) {
+        self.mismatch = None;
+    }
+
+    /// Whether the outcome of this row's POST is not known.
+    pub(crate) fn is_parked(&self, row: &RowRef) -> bool {
+        self.parked.contains_key(row)
+    }
+
+    /// How many POSTs are without a known outcome.
+    pub(crate) fn parked(&self) -> u64 {
+        self.parked.len() as u64
+    }
+
     /// Whether any POST is without a known outcome.
     pub(crate) fn any_parked(&self) -> bool {
         !self.parked.is_empty()
     }
 
-    /// When the first parked row is to be looked up.
+    /// When the next parked row is to be looked up. What is due already has to wait for a pass.
     pub(crate) fn next_look(&self) -> Option<Instant> {
-        self.parked.values().map(|parked| parked.look_at).min()
+        let now = Instant::now();
+        let looks = self.parked.values().map(|parked| parked.look_at);
+        looks.filter(|at| *at > now).min()
     }
 }

@@ -28,10 +28,11 @@ pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
     let request = RequestId::random();
     let (sender, mut pages) = mpsc::channel(2);
     let listing = keys.list(kind, sender, request);
-    let reading = async {
+    // The receiver is moved in, so that a listing nobody reads any more ends too.
+    let reading = async move {
         let mut sample = None;
         while let Some(page) = pages.recv().await {
-            sample = sample.or_else(|| page.iter().find(|secret| is_ours(secret)).map(|s| s.id));
+            sample = sample.or_else(|| page.iter().find_map(sample_of));
             sort_page(rows, kind, &page, intents).await?;
         }
         Ok(sample)
@@ -40,13 +41,14 @@ pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
     let sample = sample.map_err(database_fault)?;
     listed?;
     match sample {
-        Some(secret) => compare(keys, fixed_key, secret, request).await,
+        Some((row, secret)) => compare(keys, fixed_key, &row, secret).await,
         None => Ok(()),
     }
 }
 
-fn is_ours(secret: &StoredSecret) -> bool {
-    secret.active && secret.created_by_us
+fn sample_of(secret: &StoredSecret) -> Option<(RowRef, SecretId)> {
+    let row = SecretName::row(&secret.name)?;
+    secret.is_ours().then_some((row, secret.id))
 }
 
 async fn sort_page<D: CinderDatabase>(
@@ -65,8 +67,11 @@ async fn sort_page<D: CinderDatabase>(
     for (row, secret) in named {
         match keys.get(&row.id) {
             Some(RowKey::AllZeros) => intents.add_leftover(&row, secret),
-            Some(key) if !key.is(secret.id) && secret.created_by_us => {
-                intents.add_superseded(secret.id);
+            Some(key) if secret.created_by_us && !key.is(secret.id) => {
+                // Another row may have taken it over, as in a volume migration.
+                if !rows.refers_to(secret.id).await? {
+                    intents.add_superseded(secret.id);
+                }
             }
             Some(_) | None => {}
         }
@@ -74,14 +79,17 @@ async fn sort_page<D: CinderDatabase>(
     Ok(())
 }
 
-/// This host's fixed key must be the one that earlier secrets hold.
-async fn compare<M: KeyManager>(
+/// This host's fixed key must be the one that a secret stored for a row holds, if it still exists.
+///
+/// # Errors
+/// It holds something else, or cannot be read.
+pub(crate) async fn compare<M: KeyManager>(
     keys: &M,
     fixed_key: &FixedKey,
+    row: &RowRef,
     secret: SecretId,
-    request: RequestId,
 ) -> Result<(), Fault> {
-    let payload = match keys.payload(secret, request).await {
+    let payload = match keys.payload(secret, RequestId::random()).await {
         Ok(payload) => payload,
         Err(SecretError::NotFound(_)) => return Ok(()),
         Err(SecretError::Fault(fault)) => return Err(fault),
@@ -94,10 +102,17 @@ async fn compare<M: KeyManager>(
     if fixed_key.equals(&payload) {
         return Ok(());
     }
-    let message =
-        format!("secret {secret}, stored by an earlier run, does not hold this host's fixed_key");
-    let remedy = "compare [key_manager] fixed_key of all hosts: they must be the same";
-    Err(Fault::new(Reason::FixedKeyMismatch, message, remedy))
+    Err(mismatch(row, secret))
+}
+
+/// A secret of ours does not hold the fixed key: which of the two is wrong, the operator has to say.
+pub(crate) fn mismatch(row: &RowRef, secret: SecretId) -> Fault {
+    let message = format!(
+        "secret {secret}, stored under the name of {row}, does not hold this host's fixed_key"
+    );
+    let remedy = "compare [key_manager] fixed_key of all hosts: they must be the same; \
+         if they are, look at that secret in Barbican";
+    Fault::new(Reason::FixedKeyMismatch, message, remedy)
 }
 
 /// A database error as the fault that it is for a whole service.

@@ -3,6 +3,7 @@
 
 use crate::ids::{RequestId, RowRef, SecretId};
 use crate::intents::Candidate;
+use crate::inventory::mismatch;
 use crate::messages;
 use crate::one_key::{KeyEnd, delete_unused};
 use crate::pass::{Course, Interrupt, Pass, PassEnd};
@@ -78,17 +79,15 @@ where
                 let message = format!("secret {secret}, found under its name, is not fit for it");
                 self.defer(row, RowReason::UnknownOutcome, &message);
             }
-            KeyEnd::Fault {
-                fault,
-                kept,
-                set_aside,
-            } => {
+            KeyEnd::Fault { fault, kept } => {
                 self.keep(row, kept);
-                if let Some(secret) = set_aside {
-                    self.board.count_failure(RowReason::ReadbackMismatch);
-                    self.intents.supersede(row, secret);
-                }
                 self.fault(course, &fault);
+            }
+            KeyEnd::Mismatch(candidate) => {
+                self.intents.keep(row, candidate);
+                self.intents.set_mismatch(row, candidate.secret);
+                self.board.count_failure(RowReason::ReadbackMismatch);
+                self.fault(course, &mismatch(row, candidate.secret));
             }
         }
     }
@@ -106,7 +105,6 @@ where
         if let Some(candidate) = left {
             self.intents.supersede(row, candidate.secret);
         }
-        self.intents.close(row, None);
         self.board.not_ours();
         if left.is_some() || deleted.is_some() {
             self.board.count_failure(RowReason::Raced);
@@ -133,12 +131,13 @@ where
         course.trouble += 1;
         let remedy = "see the log of the Barbican API, and of what stands in front of it";
         let fault = Fault::new(Reason::BarbicanFailing, message, remedy);
-        let is_change = self.is_change(&fault);
-        if is_change && news {
+        let ends = self.probing.is_some() || course.trouble >= MOST_TROUBLE;
+        let said = matches!(course.end, Some(PassEnd::Faulted(_))) || !self.is_change(&fault);
+        if !said && (news || ends) {
             messages::key_failed(message);
         }
-        if self.probing.is_some() || course.trouble >= MOST_TROUBLE {
-            if is_change && course.end.is_none() {
+        if ends {
+            if !said {
                 messages::remedy(remedy);
             }
             self.end_with(course, fault);

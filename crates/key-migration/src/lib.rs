@@ -17,3 +17,4 @@ pub mod reasons;
 pub mod rows;
 pub mod service;
 pub mod settings;
+mod settle;

@@ -11,8 +11,9 @@ use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, RowRef, SecretId, SecretName, UserId};
 use crate::intents::{Candidate, Origin};
 use crate::ports::{CinderDatabase, DatabaseError, KeyManager, SecretError, StoreError};
-use crate::reasons::{Fault, Reason, RowReason};
+use crate::reasons::{Fault, RowReason};
 use crate::rows::{FreshRow, Readers, RowKey, Swap, SwapOutcome};
+use crate::settle::unused;
 
 /// A payload that was read longer ago than this is read again before the swap.
 const READBACK_VALID: Duration = Duration::from_secs(5 * 60);
@@ -60,8 +61,18 @@ pub(crate) enum KeyEnd {
     Fault {
         fault: Fault,
         kept: Option<Candidate>,
-        set_aside: Option<SecretId>,
     },
+    /// The secret does not hold the fixed key: the row is not switched, and nothing else is stored
+    /// for it.
+    Mismatch(Candidate),
+}
+
+/// How the work for one key ended, and what it found on the way.
+#[derive(Debug)]
+pub(crate) struct KeyReport {
+    pub(crate) end: KeyEnd,
+    /// Secrets under the row's name that are fit for it, oldest first.
+    pub(crate) found: Vec<SecretId>,
 }
 
 /// What to do for one key.
@@ -89,22 +100,31 @@ pub(crate) struct KeyWork<M, D> {
 
 impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
     /// Does it. A dropped future leaves the key at any step, as a killed process would.
-    pub(crate) async fn run(self, task: Task) -> KeyEnd {
-        self.attempt(task).await.unwrap_or_else(|end| end)
+    pub(crate) async fn run(self, task: Task) -> KeyReport {
+        let mut found = Vec::new();
+        let end = self.attempt(task, &mut found).await;
+        KeyReport {
+            end: end.unwrap_or_else(|end| end),
+            found,
+        }
     }
 
-    async fn attempt(&self, task: Task) -> Result<KeyEnd, KeyEnd> {
+    /// A look-up comes before the row is read again: what it finds has to be accounted for even
+    /// where the row needs nothing any more.
+    async fn attempt(&self, task: Task, found: &mut Vec<SecretId>) -> Result<KeyEnd, KeyEnd> {
         let known = match task {
             Task::Switch(candidate) => Some(candidate),
-            _ => None,
+            Task::LookUp => Some(self.look_up(found).await?),
+            Task::StoreOnly | Task::StoreAndSwitch => None,
         };
         let fresh = self.fresh_row(known).await?;
-        let candidate = match task {
-            Task::Switch(candidate) => candidate,
-            Task::LookUp => self.look_up().await?,
-            Task::StoreOnly => return self.store().await.map(KeyEnd::Stored),
-            Task::StoreAndSwitch => self.store().await?,
+        let candidate = match known {
+            Some(candidate) => candidate,
+            None => self.store().await?,
         };
+        if matches!(task, Task::StoreOnly) {
+            return Ok(KeyEnd::Stored(candidate));
+        }
         self.switch(candidate, fresh).await
     }
 
@@ -114,6 +134,11 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
             Ok(fresh) => fresh,
             Err(error) => return Err(self.database_end(error, known)),
         };
+        if let (Some(fresh), Some(known)) = (&fresh, known)
+            && fresh.key.is(known.secret)
+        {
+            return Err(KeyEnd::Migrated(known.secret));
+        }
         let Some(fresh) = fresh.filter(|fresh| fresh.key == RowKey::AllZeros) else {
             return Err(self.not_ours(known).await);
         };
@@ -124,9 +149,9 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
                 kept: known,
             });
         }
-        if Readers::of(&fresh, &self.extra_acl_users).is_empty() {
+        if fresh.user_id.is_none() && self.extra_acl_users.is_empty() {
             let message = format!(
-                "{}: its user_id is NULL, so nobody could read its key; \
+                "{}: its user_id is NULL, so its owner could not read its key; \
                  set [key_migrator] extra_acl_users to migrate such rows",
                 self.row
             );
@@ -146,30 +171,24 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
                 secret,
                 origin: Origin::StoredHere(Instant::now()),
             }),
-            Err(StoreError::NotStored(fault)) => Err(KeyEnd::Fault {
-                fault,
-                kept: None,
-                set_aside: None,
-            }),
+            Err(StoreError::NotStored(fault)) => Err(KeyEnd::Fault { fault, kept: None }),
             Err(StoreError::OutcomeUnknown(message)) => Err(KeyEnd::Unknown { message }),
         }
     }
 
-    /// The oldest secret under the row's name; our own open intent names it, whatever its age.
-    async fn look_up(&self) -> Result<Candidate, KeyEnd> {
+    /// The oldest secret under the row's name that no row has; our own open intent names it,
+    /// whatever its age.
+    async fn look_up(&self, fit: &mut Vec<SecretId>) -> Result<Candidate, KeyEnd> {
         let found = self
             .keys
             .find(&SecretName::of(&self.row), self.request)
             .await
-            .map_err(|fault| KeyEnd::Fault {
-                fault,
-                kept: None,
-                set_aside: None,
-            })?;
-        let oldest = found
-            .into_iter()
-            .find(|secret| secret.active && secret.created_by_us);
-        let secret = oldest.ok_or(KeyEnd::FoundNothing)?.id;
+            .map_err(|fault| KeyEnd::Fault { fault, kept: None })?;
+        let ours = found.iter().filter(|secret| secret.is_ours());
+        *fit = unused(&*self.rows, ours.map(|secret| secret.id))
+            .await
+            .map_err(|error| self.database_end(error, None))?;
+        let secret = *fit.first().ok_or(KeyEnd::FoundNothing)?;
         Ok(Candidate {
             secret,
             origin: Origin::Found,
@@ -231,18 +250,7 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
         if self.fixed_key.equals(&payload) {
             return Ok(());
         }
-        let message = format!(
-            "secret {secret}, stored under the name of {}, does not hold this host's fixed_key",
-            self.row
-        );
-        let remedy = "compare [key_manager] fixed_key of all hosts: they must be the same; \
-             then look at that secret in Barbican";
-        let fault = Fault::new(Reason::FixedKeyMismatch, message, remedy);
-        Err(KeyEnd::Fault {
-            fault,
-            kept: None,
-            set_aside: Some(secret),
-        })
+        Err(KeyEnd::Mismatch(candidate))
     }
 
     /// A secret that was found may belong to another row by now.
@@ -306,11 +314,7 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
     fn secret_end(&self, error: SecretError, candidate: Candidate) -> KeyEnd {
         let kept = Some(candidate);
         match error {
-            SecretError::Fault(fault) => KeyEnd::Fault {
-                fault,
-                kept,
-                set_aside: None,
-            },
+            SecretError::Fault(fault) => KeyEnd::Fault { fault, kept },
             SecretError::Refused(message) => KeyEnd::Failed {
                 reason: RowReason::Refused,
                 message,
@@ -326,11 +330,9 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
 
     fn database_end(&self, error: DatabaseError, kept: Option<Candidate>) -> KeyEnd {
         match error {
-            DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => KeyEnd::Fault {
-                fault,
-                kept,
-                set_aside: None,
-            },
+            DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => {
+                KeyEnd::Fault { fault, kept }
+            }
             DatabaseError::Contended(message) => KeyEnd::Failed {
                 reason: RowReason::Raced,
                 message,

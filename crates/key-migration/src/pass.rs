@@ -21,7 +21,7 @@ use crate::ids::{RequestId, ResourceKind, RowId, RowRef, UserId};
 use crate::intents::{Intents, Start};
 use crate::inventory::database_fault;
 use crate::messages;
-use crate::one_key::{KeyEnd, KeyWork, Task};
+use crate::one_key::{KeyEnd, KeyReport, KeyWork, Task};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::reasons::{Fault, RowReason};
 use crate::rows::{ScannedRow, Scope};
@@ -29,6 +29,9 @@ use crate::service::Environment;
 
 /// Rows a page of the walk holds.
 const PAGE: u32 = 500;
+
+/// The longest wait between two keys that a rate asks for.
+const MOST_SPACING: Duration = Duration::from_secs(3600);
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub(crate) struct Pass<'a, M, D, C, I> {
     pub(crate) unlisted: Option<Fault>,
 }
 
-type KeyDone = (RowRef, Span, KeyEnd);
+type KeyDone = (RowRef, Span, KeyReport);
 
 enum Event {
     Key(Box<KeyDone>),
@@ -193,19 +196,22 @@ where
         } else {
             1
         };
-        course.keys_in_flight < limit && self.left_to_ask(course.keys_in_flight) > 0
+        course.keys_in_flight < limit && self.left_to_ask(course.keys_in_flight as u64) > 0
     }
 
     /// Keys that may still be begun of those asked for, with so many in flight.
-    fn left_to_ask(&self, in_flight: usize) -> u64 {
-        let begun = self.board.tally().migrated + in_flight as u64;
+    fn left_to_ask(&self, in_flight: u64) -> u64 {
+        let begun = self.board.tally().migrated + in_flight;
         self.most
             .map_or(u64::MAX, |most| most.saturating_sub(begun))
     }
 
     fn next_start(&self) -> Instant {
-        let spacing = self.environment.settings.max_rate.map(|rate| 1.0 / rate);
-        Instant::now() + Duration::from_secs_f64(spacing.unwrap_or(0.0))
+        let Some(rate) = self.environment.settings.max_rate else {
+            return Instant::now();
+        };
+        let spacing = Duration::try_from_secs_f64(1.0 / rate).unwrap_or(MOST_SPACING);
+        Instant::now() + spacing.min(MOST_SPACING)
     }
 
     fn task_for(
@@ -214,11 +220,19 @@ where
         row: &RowRef,
         scanned: &ScannedRow,
     ) -> Option<Task> {
-        if let Some(message) = scanned.status.transitional(row.kind) {
+        let start = self.intents.start(row);
+        // A look-up changes nothing for Cinder, and its outcome is worth knowing meanwhile.
+        let looks_only = matches!(start, Start::LookUp);
+        if !looks_only && let Some(message) = scanned.status.transitional(row.kind) {
             self.defer(row, RowReason::Transitional, &message);
             return None;
         }
-        match (self.intents.start(row), &self.unlisted) {
+        // What an unanswered request may have stored counts among the keys that were asked for.
+        let begun = course.keys_in_flight as u64 + self.intents.parked();
+        if !looks_only && self.left_to_ask(begun) == 0 {
+            return None;
+        }
+        match (start, &self.unlisted) {
             (Start::Wait(wait), _) => {
                 self.defer(row, RowReason::UnknownOutcome, &wait.to_string());
                 None
@@ -270,7 +284,10 @@ where
             }
             Event::Key(done) => {
                 course.keys_in_flight -= 1;
-                let (row, span, end) = *done;
+                let (row, span, KeyReport { end, found }) = *done;
+                for secret in found {
+                    self.intents.add_found(&row, secret);
+                }
                 if let KeyEnd::Migrated(secret) = &end
                     && let Some(spare) = self.intents.take_spare(&row, *secret)
                 {

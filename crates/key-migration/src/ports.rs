@@ -111,6 +111,14 @@ pub struct StoredSecret {
     pub active: bool,
 }
 
+impl StoredSecret {
+    /// Whether it may be one that we stored for a row and can use.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.active && self.created_by_us
+    }
+}
+
 /// A secret was not stored, or nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

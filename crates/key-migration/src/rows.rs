@@ -62,10 +62,19 @@ impl RowKey {
         }
     }
 
+    /// The secret that the row refers to, where it holds a secret's UUID.
+    #[must_use]
+    pub fn secret(&self) -> Option<SecretId> {
+        match self {
+            Self::Other(key) => key.parse().ok(),
+            Self::Null | Self::AllZeros => None,
+        }
+    }
+
     /// Whether the row refers to this secret.
     #[must_use]
     pub fn is(&self, secret: SecretId) -> bool {
-        matches!(self, Self::Other(key) if key.parse() == Ok(secret))
+        self.secret() == Some(secret)
     }
 }
 

@@ -19,9 +19,10 @@ use crate::messages;
 use crate::pass::{Interrupt, Pass, PassEnd};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::progress::{Counted, ServiceProgress, StatedReason};
-use crate::reasons::{Fault, Reason, ServiceState};
+use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 use crate::rows::{Census, Scope};
 use crate::settings::Settings;
+use crate::settle::{Settled, settle};
 
 /// A blocked service tries one key this often, or at its interval if that is shorter.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
@@ -99,6 +100,7 @@ pub struct KeyMigrator<M, D, C> {
     intents: Intents,
     listed_for: Option<Arc<FixedKey>>,
     gate: Option<Gate>,
+    key_need_said: bool,
     blocked: Option<Fault>,
     summary: Option<(Census, Instant)>,
     clear_since: Option<Counted>,
@@ -134,6 +136,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             intents: Intents::default(),
             listed_for: None,
             gate: None,
+            key_need_said: false,
             blocked: None,
             summary: None,
             clear_since: None,
@@ -191,26 +194,31 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let is_news = self.gate.as_ref() != Some(&gate);
         if is_news {
             gate.log();
+            self.key_need_said = false;
         }
-        if gate == Gate::NoFixedKey && is_news {
+        if gate == Gate::NoFixedKey && !self.key_need_said {
             self.complain_if_key_is_needed(environment).await;
         }
         if gate.has_summary() {
             // What keeps the count from being made is said by the passes of an open gate.
             let _ = self.summarise(environment, None).await;
         }
+        if !gate.is_configured() {
+            self.say_going_on(environment.settings.service);
+        }
         self.blocked = None;
         self.gate = Some(gate.clone());
         Finding::Disabled(gate)
     }
 
-    async fn complain_if_key_is_needed(&self, environment: &Environment<M, D>) {
+    async fn complain_if_key_is_needed(&mut self, environment: &Environment<M, D>) {
         let down_time = environment.settings.service_down_time;
         let counted = self.census.count(&*environment.rows, down_time, None).await;
         if let Ok(Counted { census, .. }) = counted
             && !census.is_clear()
         {
             messages::fixed_key_needed(&census);
+            self.key_need_said = true;
         }
     }
 
@@ -220,6 +228,9 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         scope: &Scope,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<Finding, Fault> {
+        if self.blocked.is_none() {
+            self.settle(environment).await?;
+        }
         if !environment
             .rows
             .any_row(scope)
@@ -252,6 +263,25 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let end = self.pass(environment, scope, fixed_key).await;
         self.board.pass_ends(self.intents.superseded());
         self.after_pass(environment, scope, end, before).await
+    }
+
+    /// Accounts for what is open for rows that the walk does not meet any more.
+    async fn settle(&mut self, environment: &Environment<M, D>) -> Result<(), Fault> {
+        let kind = environment.settings.service.kind();
+        let (keys, rows) = (&*environment.keys, &*environment.rows);
+        let settling = settle(keys, rows, kind, &mut self.intents);
+        for settled in beating(&self.heartbeat, settling).await? {
+            match settled {
+                Settled::Migrated(_) => self.board.migrated(),
+                Settled::Lost(row, unused) => {
+                    self.board.count_failure(RowReason::Raced);
+                    for secret in unused {
+                        messages::lost(&row, Some(secret));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn nothing_left(&mut self, environment: &Environment<M, D>) -> Result<Finding, Fault> {
@@ -319,9 +349,14 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 probing: &mut self.blocked,
                 unlisted: unlisted.clone(),
             };
-            match pass.run().await {
-                PassEnd::ListAgain => {}
-                end => return end,
+            match (pass.run().await, &unlisted) {
+                (PassEnd::ListAgain, _) => {}
+                (PassEnd::Walked, Some(refused)) => {
+                    self.say_blocked(environment.settings.service, refused);
+                    self.board.count_fault(refused);
+                    return PassEnd::Faulted(refused.clone());
+                }
+                (end, _) => return end,
             }
         }
     }
@@ -331,6 +366,10 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         environment: &Environment<M, D>,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<(), Fault> {
+        if let Some((row, secret)) = self.intents.mismatch() {
+            inventory::compare(&*environment.keys, fixed_key, &row, secret).await?;
+            self.intents.clear_mismatch();
+        }
         if self
             .listed_for
             .as_ref()
@@ -356,12 +395,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         end: PassEnd,
         before: Instant,
     ) -> Result<Finding, Fault> {
-        let moved = self.board.tally().migrated > 0;
-        let changed = if moved {
-            Some(Instant::now())
-        } else {
-            self.summary.is_none().then_some(before)
-        };
+        let changed = self.last_change(environment.settings.service, before);
         match end {
             PassEnd::Faulted(fault) => {
                 // Where the database is what fails, the fault says so already.
@@ -382,7 +416,21 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         }
     }
 
-    /// Logs the global count: the first time, when it changed, and once an interval.
+    /// Since when a count would be out of date: keys moved, or rows came that it did not see.
+    fn last_change(&self, service: Service, pass_began: Instant) -> Option<Instant> {
+        if self.board.tally().migrated > 0 {
+            return Some(Instant::now());
+        }
+        let counted = *self.census.subscribe().borrow();
+        let covers_this_host = counted.is_some_and(|Counted { census, .. }| match service {
+            Service::Volume => census.volumes >= self.board.remaining_here(),
+            Service::Backup => census.backups >= self.board.remaining_here(),
+        });
+        (self.summary.is_none() || !covers_this_host).then_some(pass_began)
+    }
+
+    /// Logs the global count: the first time, when it changed (also if it was not counted in
+    /// between, as after keys moved), and once an interval.
     async fn summarise(
         &mut self,
         environment: &Environment<M, D>,
@@ -394,9 +442,10 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             .count(&*environment.rows, settings.service_down_time, changed);
         let counted = beating(&self.heartbeat, count).await?;
         let census = counted.census;
-        let due = self
-            .summary
-            .is_none_or(|(said, at)| said != census || at.elapsed() >= settings.summary_interval);
+        let moved = changed.is_some() && self.board.tally().migrated > 0;
+        let due = self.summary.is_none_or(|(said, at)| {
+            moved || said != census || at.elapsed() >= settings.summary_interval
+        });
         if due {
             messages::summary(&census);
             self.summary = Some((census, Instant::now()));
@@ -460,10 +509,10 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     }
 
     fn wait_after(&self, settings: &Settings, finding: &Finding) -> Duration {
-        let wait = match finding {
-            Finding::Blocked(_) => settings.interval.min(PROBE_INTERVAL),
-            _ => settings.interval,
-        };
+        if let Finding::Blocked(_) = finding {
+            return settings.interval.min(PROBE_INTERVAL);
+        }
+        let wait = settings.interval;
         let look = self
             .intents
             .next_look()
@@ -484,13 +533,17 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
 
     /// What `--once` comes to, or `None` where it has to go on.
     async fn ending(&self, environment: &Environment<M, D>, finding: &Finding) -> Option<Ending> {
-        let tally = self.board.tally();
+        let failed = self.board.tally().failed;
         match finding {
             Finding::Blocked(_) => Some(Ending::Failed),
             Finding::Interrupted => None,
-            Finding::Walked { .. } if self.intents.any_parked() => None,
+            Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_))
+                if self.intents.any_parked() =>
+            {
+                None
+            }
             Finding::Walked { remaining: 0 } => Some(Ending::NothingLeft),
-            Finding::Walked { .. } if tally.failed > 0 && tally.migrated == 0 => {
+            Finding::Walked { .. } if failed > 0 && self.board.migrated_so_far() == 0 => {
                 Some(Ending::Failed)
             }
             Finding::Walked { .. } => Some(Ending::SomethingLeft),
