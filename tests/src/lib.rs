@@ -5,9 +5,11 @@ pub mod cloud;
 pub mod database;
 pub mod free_port;
 pub mod http;
+pub mod log;
 pub mod program;
 pub mod python;
 pub mod real_cloud;
+pub mod relay;
 pub mod rows;
 pub mod services;
 

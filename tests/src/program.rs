@@ -245,6 +245,22 @@ impl Program {
         Ok((response.status().as_u16(), response.text().await?))
     }
 
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Errors
+    ///
+    /// When it does not in time.
+    pub async fn ready(&self) -> Result<()> {
+        let polling = async {
+            while !matches!(self.page("/readyz").await, Ok((200, _))) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(DEADLINE, polling)
+            .await
+            .context("waiting for /readyz")
+    }
+
     /// `/v1/status`, as soon as it satisfies the condition.
     ///
     /// # Errors
