@@ -32,7 +32,7 @@ enum CommandArgs {
 
 #[derive(Debug, clap::Args)]
 struct RunArgs {
-    /// Serve this service only; may be repeated [default: [key_migrator] services]
+    /// Serve this service only; may be repeated (default: option services of section key_migrator)
     #[arg(long, value_name = "SERVICE")]
     service: Vec<ServiceArg>,
     /// Walk over all rows of this host once, then exit
