@@ -272,7 +272,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let settling = settle(keys, rows, kind, &mut self.intents);
         for settled in beating(&self.heartbeat, settling).await? {
             match settled {
-                Settled::Migrated(_) => self.board.migrated(),
+                Settled::Migrated => self.board.migrated(),
                 Settled::Lost(row, unused) => {
                     self.board.count_failure(RowReason::Raced);
                     for secret in unused {
@@ -281,6 +281,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 }
             }
         }
+        self.board.orphan_secrets(self.intents.superseded());
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const PAGE: usize = 500;
 #[derive(Debug)]
 pub(crate) enum Settled {
     /// It refers to the secret kept for it: a swap of ours had succeeded unheard.
-    Migrated(RowRef),
+    Migrated,
     /// It has another key or is gone, and these secrets of ours stay without a row.
     Lost(RowRef, Vec<SecretId>),
 }
@@ -82,7 +82,7 @@ async fn settle_row<M: KeyManager, D: CinderDatabase>(
         .is_some_and(|kept| Some(kept.secret) == holds);
     let unused = intents.close(&row, holds);
     Ok(Some(if unheard {
-        Settled::Migrated(row)
+        Settled::Migrated
     } else {
         Settled::Lost(row, unused)
     }))
