@@ -1,0 +1,14 @@
+//! The domain, run whole against a cloud in memory under paused time.
+
+mod support;
+
+mod chaos;
+mod complete;
+mod gates;
+mod leftovers;
+mod lookups;
+mod races;
+mod refusals;
+mod requests;
+mod summaries;
+mod walks;
