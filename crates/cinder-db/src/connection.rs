@@ -276,3 +276,195 @@ fn unquote(part: &str) -> Result<Cow<'_, str>, ConnectionError> {
         .decode_utf8()
         .map_err(|_| ConnectionError::NotUtf8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<(Target, Vec<Warning>), ConnectionError> {
+        let (config, warnings) = ConnectionConfig::parse(&SecretString::from(url))?;
+        Ok((config.target, warnings))
+    }
+
+    fn mysql(url: &str) -> (MySqlTarget, Vec<Warning>) {
+        match parse(url).expect("a valid URL") {
+            (Target::MySql(target), warnings) => (target, warnings),
+            (Target::Sqlite(_), _) => panic!("not MySQL: {url}"),
+        }
+    }
+
+    /// User, password, host, port, database.
+    fn parts(url: &str) -> (String, Option<String>, String, u16, String) {
+        let target = mysql(url).0;
+        let password = target.password.map(|it| it.expose_secret().to_owned());
+        (
+            target.username,
+            password,
+            target.host,
+            target.port,
+            target.database,
+        )
+    }
+
+    fn expected(
+        username: &str,
+        password: Option<&str>,
+        host: &str,
+        port: u16,
+        database: &str,
+    ) -> (String, Option<String>, String, u16, String) {
+        let password = password.map(str::to_owned);
+        (
+            username.into(),
+            password,
+            host.into(),
+            port,
+            database.into(),
+        )
+    }
+
+    #[test]
+    fn every_spelling_of_the_mysql_dialect_is_taken() {
+        for dialect in [
+            "mysql",
+            "mysql+pymysql",
+            "mysql+mysqldb",
+            "mariadb",
+            "mariadb+pymysql",
+        ] {
+            let (target, warnings) = mysql(&format!("{dialect}://u:p@h/d"));
+            assert_eq!(target.host, "h", "{dialect}");
+            assert_eq!(warnings, [], "{dialect}");
+        }
+    }
+
+    #[test]
+    fn parts_are_found_where_sqlalchemy_finds_them() {
+        for (url, parts_of_it) in [
+            ("mysql://u:p@h/d", expected("u", Some("p"), "h", 3306, "d")),
+            (
+                "mysql://u:p@h:3307/d?charset=utf8",
+                expected("u", Some("p"), "h", 3307, "d"),
+            ),
+            ("mysql://u@h/d", expected("u", None, "h", 3306, "d")),
+            ("mysql://u:@h/d", expected("u", Some(""), "h", 3306, "d")),
+            ("mysql://h:3307/d", expected("", None, "h", 3307, "d")),
+            ("mysql:///d", expected("", None, "localhost", 3306, "d")),
+            ("mysql://u:p@h:/d", expected("u", Some("p"), "h", 3306, "d")),
+            (
+                "mysql://u:p@[2001:db8::1]:3307/d",
+                expected("u", Some("p"), "2001:db8::1", 3307, "d"),
+            ),
+            (
+                "mysql://u:p@[::1]/d",
+                expected("u", Some("p"), "::1", 3306, "d"),
+            ),
+            (
+                "mysql://u:p%40ss%2Fw%3Ard%25@h/d",
+                expected("u", Some("p@ss/w:rd%"), "h", 3306, "d"),
+            ),
+            (
+                "mysql://u%40x:p@h/d%20b",
+                expected("u@x", Some("p"), "h", 3306, "d b"),
+            ),
+            (
+                "mysql://u:p/w?r#d:x@h/d",
+                expected("u", Some("p/w?r#d:x"), "h", 3306, "d"),
+            ),
+            (
+                "mysql://a@b:p@h/d",
+                expected("a@b", Some("p"), "h", 3306, "d"),
+            ),
+            ("mysql://a@b@h/d", expected("a@b", None, "h", 3306, "d")),
+            (
+                "mysql://u:p+w%2@h/d",
+                expected("u", Some("p+w%2"), "h", 3306, "d"),
+            ),
+        ] {
+            assert_eq!(parts(url), parts_of_it, "{url}");
+        }
+    }
+
+    #[test]
+    fn charset_socket_and_tls_are_honoured_and_the_rest_is_named_without_values() {
+        let (target, warnings) = mysql("mysql://u:p@h/d?charset=utf8&unix_socket=%2Frun%2Fs");
+        assert_eq!(target.charset, Charset::Utf8);
+        assert_eq!(target.unix_socket, Some("/run/s".into()));
+        assert!(!target.tls_required);
+        assert_eq!(warnings, []);
+
+        let url = "mysql://u:p@h/d?charset=latin1&ssl_ca=hidden&read_timeout=hidden&empty=";
+        let (target, warnings) = mysql(url);
+        assert_eq!(target.charset, Charset::Utf8mb4);
+        assert!(target.tls_required);
+        let tls = Warning::TlsNotVerified("ssl_ca".into());
+        let ignored = Warning::Ignored("read_timeout".into());
+        assert_eq!(warnings, [Warning::CharsetIgnored, tls, ignored]);
+        for warning in warnings {
+            assert!(!format!("{warning} {warning:?}").contains("hidden"));
+        }
+    }
+
+    #[test]
+    fn three_slashes_are_a_relative_file_and_four_an_absolute_one() {
+        for (url, path) in [
+            ("sqlite:///cinder.sqlite", "cinder.sqlite"),
+            (
+                "sqlite:////var/lib/cinder/cinder.sqlite",
+                "/var/lib/cinder/cinder.sqlite",
+            ),
+            ("sqlite+pysqlite:////a%20b", "/a b"),
+        ] {
+            let (Target::Sqlite(found), warnings) = parse(url).expect("a valid URL") else {
+                panic!("not SQLite: {url}");
+            };
+            assert_eq!((found, warnings), (path.into(), vec![]), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_by_kind() {
+        for (url, error) in [
+            ("", ConnectionError::Malformed),
+            ("mysql", ConnectionError::Malformed),
+            ("mysql:/u:p@h/d", ConnectionError::Malformed),
+            ("mysql://u:p@[::1/d", ConnectionError::Malformed),
+            ("mysql://u:p@[::1]x/d", ConnectionError::Malformed),
+            ("sqlite://file", ConnectionError::Malformed),
+            ("sqlite://", ConnectionError::MissingDatabase),
+            ("sqlite:///:memory:", ConnectionError::MissingDatabase),
+            ("mysql://u:p@h", ConnectionError::MissingDatabase),
+            ("mysql://u:p@h/", ConnectionError::MissingDatabase),
+            (
+                "mysql://u:p@h/?charset=utf8",
+                ConnectionError::MissingDatabase,
+            ),
+            ("mysql://u:p@h:port/d", ConnectionError::BadPort),
+            ("mysql://u:p@h:0/d", ConnectionError::BadPort),
+            ("mysql://u:p@h:65536/d", ConnectionError::BadPort),
+            ("mysql://u:%ff@h/d", ConnectionError::NotUtf8),
+            ("oracle://u:p@h/d", ConnectionError::UnknownDialect),
+            ("MYSQL://u:p@h/d", ConnectionError::UnknownDialect),
+            (
+                "postgresql://u:p@h/d",
+                ConnectionError::PostgresqlNotSupported,
+            ),
+            (
+                "postgresql+psycopg2://u:p@h/d",
+                ConnectionError::PostgresqlNotSupported,
+            ),
+        ] {
+            assert_eq!(parse(url).err(), Some(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_url_is_printed() {
+        let url = "mysql+pymysql://alice:hunter2@db.example.org/cinder";
+        let (config, _) = ConnectionConfig::parse(&SecretString::from(url)).expect("valid");
+        let printed = format!("{config:?}");
+        for part in ["alice", "hunter2", "db.example.org", "cinder\""] {
+            assert!(!printed.contains(part), "{printed}");
+        }
+    }
+}

@@ -180,3 +180,13 @@ fn remedy(number: u16, table: &str) -> String {
         .to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_pattern_holds_no_wildcard() {
+        assert_eq!(like_literally("h_1%|\\@b"), "h|_1|%||\\@b");
+    }
+}
