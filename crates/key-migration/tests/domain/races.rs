@@ -196,3 +196,19 @@ async fn a_row_that_falls_back_to_zeros_is_found_by_the_next_pass() {
     daemon.works_for(minutes(2)).await;
     assert!(cloud.secret_of(&volume("v1")).is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_daemons_that_own_the_same_rows_leave_one_secret_a_row() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(20);
+    cloud.slow(Op::Store, seconds(1));
+    cloud.slow(Op::Payload, seconds(1));
+    let one = Daemon::start(&cloud, settings(Service::Volume));
+    let other = Daemon::start(&cloud, settings(Service::Volume));
+    one.works_for(minutes(3)).await;
+    other.works_for(minutes(3)).await;
+    assert_eq!(cloud.world().census().volumes, 0);
+    assert_eq!(cloud.live_secrets().len(), 20);
+    let moved = one.progress().keys.migrated + other.progress().keys.migrated;
+    assert_eq!(moved, 20);
+}

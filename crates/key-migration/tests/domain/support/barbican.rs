@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::cloud::{Cloud, InFlight, Op, Secret, Trouble};
+use super::cloud::{Cloud, InFlight, Op, Trouble};
+use super::world::Secret;
 
 /// Barbican as one daemon reaches it.
 pub(crate) struct Barbican {
@@ -77,7 +78,7 @@ impl KeyManager for Barbican {
         if corrupt {
             payload[0] ^= 1;
         }
-        let equal = payload == super::cloud::KEY;
+        let equal = payload == super::world::KEY;
         self.cloud.world().secret(id).read_equal_at = equal.then(Instant::now);
         self.cloud.leave(Op::Payload, &about, in_flight).await;
         Ok(Payload::new(Zeroizing::new(payload)))
@@ -177,7 +178,7 @@ impl Barbican {
             return;
         }
         let (cloud, name) = (self.cloud.clone(), name.clone());
-        assert_eq!(key.expose(), super::cloud::KEY);
+        assert_eq!(key.expose(), super::world::KEY);
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             cloud.world().insert_secret(name.as_str());

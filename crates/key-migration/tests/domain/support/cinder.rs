@@ -8,7 +8,8 @@ use key_migration::reasons::Reason;
 use key_migration::rows::{Census, FreshRow, RowKey, ScannedRow, Scope, Swap, SwapOutcome};
 use tokio::time::Instant;
 
-use super::cloud::{Cloud, Op, Row, Trouble, World, snapshot};
+use super::cloud::{Cloud, Op, Trouble};
+use super::world::{Row, World, snapshot};
 
 pub(crate) struct Cinder(pub(crate) Cloud);
 

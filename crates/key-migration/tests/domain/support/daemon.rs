@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::barbican::Barbican;
 use super::cinder::Cinder;
-use super::cloud::{Cloud, KEY};
+use super::cloud::Cloud;
+use super::world::KEY;
 
 /// The settings of a host that has everything it needs.
 pub(crate) fn settings(service: Service) -> Settings {

@@ -7,11 +7,13 @@ mod daemon;
 mod faults;
 mod log;
 mod soundness;
+mod world;
 
-pub(crate) use cloud::{ALICE, BOB, Cloud, Op, Trouble, World, backup, snapshot, volume};
+pub(crate) use cloud::{Cloud, Op, Trouble};
 pub(crate) use daemon::{Daemon, once, settings};
 pub(crate) use faults::*;
 pub(crate) use log::Log;
+pub(crate) use world::{ALICE, BOB, World, backup, snapshot, volume};
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use key_migration::ids::{RowRef, SecretId};
 use key_migration::rows::Swap;
 
-use super::cloud::{Cloud, KEY, World};
+use super::cloud::Cloud;
+use super::world::{KEY, World};
 
 /// A secret may be deleted at once while it is younger than this.
 const DELETABLE: Duration = Duration::from_secs(30 * 60);
