@@ -174,6 +174,14 @@ fn cinder_works(world: &mut World, work: u8, whom: u8) {
             world.row(&snapshot(&id)).key = key;
         }
         15 => world.rekey(&row, ALL_ZEROS),
+        // The end of a volume migration: two rows exchange all they hold.
+        16..=18 => {
+            let other = main[usize::from(whom / 16) % main.len()].clone();
+            let keys = [&row, &other].map(|row| world.rows[row].key.clone());
+            for (row, key) in [&other, &row].into_iter().zip(keys) {
+                world.rekey(row, &key.expect("a row of ours has a key"));
+            }
+        }
         _ => {}
     }
 }

@@ -43,6 +43,8 @@ impl KeyManager for Barbican {
                     self.lands(name, key, after);
                 }
                 self.cloud.leave(Op::Store, about, in_flight).await;
+                let unheard = (about.to_owned(), Instant::now());
+                self.cloud.world().unanswered.extend([unheard]);
                 Err(StoreError::OutcomeUnknown("the request timed out".into()))
             }
             Some(trouble) => Err(StoreError::NotStored(whole(trouble))),
@@ -104,8 +106,11 @@ impl KeyManager for Barbican {
         }
         let found = self.shown(|secret| secret.name == name.as_str());
         let looked_at = Instant::now();
-        let about = row.id.to_string();
-        self.cloud.world().looked.insert(about, looked_at);
+        {
+            let mut world = self.cloud.world();
+            let looks = world.looked.entry(row.id.to_string());
+            looks.or_default().push(looked_at);
+        }
         self.cloud.leave(Op::Find, row.id.as_str(), in_flight).await;
         Ok(found)
     }

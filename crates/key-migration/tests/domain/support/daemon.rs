@@ -151,6 +151,7 @@ fn environment(cloud: &Cloud, settings: Settings) -> Environment<Barbican, Cinde
     let mut world = cloud.world();
     world.daemons += 1;
     world.looked.clear();
+    world.unanswered.clear();
     world.listed = None;
     let daemon = world.daemons;
     drop(world);

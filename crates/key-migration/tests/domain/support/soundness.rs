@@ -14,6 +14,12 @@ const DELETABLE: Duration = Duration::from_secs(30 * 60);
 /// The most time between reading a payload and the swap.
 const READBACK: Duration = Duration::from_secs(5 * 60);
 
+/// The least time between a request that was not answered and the first look for its secret.
+const UNKNOWN_OUTCOME: Duration = Duration::from_secs(120);
+
+/// The least time between two looks that find nothing.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+
 impl Cloud {
     /// Nothing was done so far that must never be done.
     pub(crate) fn assert_sound(&self) {
@@ -86,8 +92,12 @@ impl World {
     /// I5: no second secret for a row whose first one this daemon knows of, or could have seen.
     pub(crate) fn judge_post(&mut self, row: &RowRef, daemon: u64) {
         let left_zeros = self.rows[row].left_zeros;
-        let looked = self.looked.get(row.id.as_str()).copied();
-        let seen = looked.max(self.listed);
+        let looks = self
+            .looked
+            .get(row.id.as_str())
+            .cloned()
+            .unwrap_or_default();
+        let seen = looks.last().copied().max(self.listed);
         let duplicates: Vec<String> = self
             .secrets
             .iter()
@@ -102,6 +112,19 @@ impl World {
             .collect();
         if !duplicates.is_empty() {
             self.violated(format!("{row} got a second secret beside {duplicates:?}"));
+        }
+        let unanswered = self.unanswered.remove(row.id.as_str());
+        let Some(since) = unanswered.filter(|since| left_zeros.is_none_or(|left| left < *since))
+        else {
+            return;
+        };
+        let late = looks
+            .iter()
+            .filter(|look| **look >= since + UNKNOWN_OUTCOME);
+        let late: Vec<_> = late.collect();
+        let apart = late.first().zip(late.last());
+        if apart.is_none_or(|(first, last)| **last - **first < SECOND_LOOK) {
+            self.violated(format!("{row} was stored again without two looks for it"));
         }
     }
 }

@@ -100,8 +100,10 @@ pub(crate) struct World {
     pub(crate) violations: Vec<String>,
     pub(crate) daemons: u64,
     pub(crate) page_size: usize,
-    /// When this daemon last looked for secrets of a row, successfully.
-    pub(crate) looked: BTreeMap<String, Instant>,
+    /// When this daemon looked for secrets of a row, successfully.
+    pub(crate) looked: BTreeMap<String, Vec<Instant>>,
+    /// When this daemon got no answer to its last request to store a row's secret.
+    pub(crate) unanswered: BTreeMap<String, Instant>,
     pub(crate) listed: Option<Instant>,
     pub(super) in_flight: usize,
     pub(super) born: Instant,
@@ -123,6 +125,7 @@ impl World {
             daemons: 0,
             page_size: 100,
             looked: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             listed: None,
             in_flight: 0,
             born: Instant::now(),
