@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, info_span};
 
-use crate::board::{Board, Heartbeat};
+use crate::board::Board;
 use crate::census::CensusKeeper;
 use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, ResourceKind, RowId, RowRef, UserId};
@@ -29,6 +29,9 @@ use crate::service::Environment;
 
 /// Rows a page of the walk holds.
 const PAGE: u32 = 500;
+
+/// How often a pass looks whether anything is due while nothing ends.
+const LOOK_AROUND: Duration = Duration::from_secs(5);
 
 /// The longest wait between two keys that a rate asks for.
 const MOST_SPACING: Duration = Duration::from_secs(3600);
@@ -60,7 +63,6 @@ pub(crate) struct Pass<'a, M, D, C, I> {
     pub(crate) intents: &'a mut Intents,
     pub(crate) board: &'a mut Board<C>,
     pub(crate) census: &'a CensusKeeper<C>,
-    pub(crate) heartbeat: &'a Heartbeat,
     pub(crate) interrupt: &'a mut I,
     /// Most keys to migrate.
     pub(crate) most: Option<u64>,
@@ -126,7 +128,6 @@ where
         let mut events: FuturesUnordered<BoxFuture<'a, Event>> = FuturesUnordered::new();
         loop {
             self.start_what_may(&mut course, &events);
-            self.heartbeat.beat();
             let over = course.end.is_some() || course.walk.is_over() || self.left_to_ask(0) == 0;
             if events.is_empty() && over {
                 return course.end.unwrap_or(PassEnd::Walked);
@@ -139,7 +140,7 @@ where
                     course.end = Some(PassEnd::Interrupted);
                 }
                 () = tokio::time::sleep_until(course.next_start), if course.is_throttled() => {}
-                () = tokio::time::sleep(Heartbeat::EVERY) => {}
+                () = tokio::time::sleep(LOOK_AROUND) => {}
             }
         }
     }

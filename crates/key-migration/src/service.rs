@@ -148,7 +148,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     pub async fn run(mut self) -> Ending {
         loop {
             let environment = self.control.environment.borrow_and_update().clone();
-            let finding = self.cycle(&environment).await;
+            let heartbeat = Arc::clone(&self.heartbeat);
+            let finding = beating(&heartbeat, self.cycle(&environment)).await;
             self.show(&environment.settings, &finding);
             if self.control.stop.is_cancelled() {
                 return Ending::Stopped;
@@ -270,7 +271,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let kind = environment.settings.service.kind();
         let (keys, rows) = (&*environment.keys, &*environment.rows);
         let settling = settle(keys, rows, kind, &mut self.intents);
-        for settled in beating(&self.heartbeat, settling).await? {
+        for settled in settling.await? {
             match settled {
                 Settled::Migrated => self.board.migrated(),
                 Settled::Lost(row, unused) => {
@@ -344,7 +345,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 intents: &mut self.intents,
                 board: &mut self.board,
                 census: &self.census,
-                heartbeat: &self.heartbeat,
                 interrupt: &mut self.control,
                 most,
                 probing: &mut self.blocked,
@@ -384,7 +384,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let kind = environment.settings.service.kind();
         let (keys, rows) = (&*environment.keys, &*environment.rows);
         let listing = inventory::take(keys, rows, fixed_key, kind, &mut self.intents);
-        beating(&self.heartbeat, listing).await?;
+        listing.await?;
         self.listed_for = Some(Arc::clone(fixed_key));
         Ok(())
     }
@@ -441,7 +441,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let count = self
             .census
             .count(&*environment.rows, settings.service_down_time, changed);
-        let counted = beating(&self.heartbeat, count).await?;
+        let counted = count.await?;
         let census = counted.census;
         let moved = changed.is_some() && self.board.tally().migrated > 0;
         let due = self.summary.is_none_or(|(said, at)| {
@@ -592,13 +592,14 @@ impl<M: Send + Sync, D: Send + Sync> Interrupt for Control<M, D> {
     }
 }
 
-/// Shows a beating heart during one long step.
+/// Shows a beating heart during a cycle, however long one request of it takes.
 async fn beating<T>(heartbeat: &Heartbeat, step: impl Future<Output = T>) -> T {
     tokio::pin!(step);
     loop {
+        heartbeat.beat();
         tokio::select! {
             done = &mut step => return done,
-            () = tokio::time::sleep(Heartbeat::EVERY) => heartbeat.beat(),
+            () = tokio::time::sleep(Heartbeat::EVERY) => {}
         }
     }
 }

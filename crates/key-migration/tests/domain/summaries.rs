@@ -132,3 +132,21 @@ async fn a_count_that_fails_blocks_and_nothing_is_claimed() {
     daemon.works_for(minutes(5)).await;
     assert_eq!(log.take_with("No volumes"), [clear()[0]]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_moved_are_followed_by_a_summary_though_the_count_is_as_before() {
+    let (cloud, log) = scene();
+    let cloud = cloud.with_volumes(1);
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(5)).await;
+    log.take();
+    cloud.world().add(volume("v2"), None);
+    daemon.works_for(minutes(5)).await;
+    let told = [
+        "INFO Starting migration of ConfKeyManager keys.",
+        "INFO Migrating volume v2 encryption key to Barbican",
+        clear()[0],
+        clear()[1],
+    ];
+    assert_eq!(log.take(), told);
+}

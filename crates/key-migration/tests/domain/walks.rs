@@ -301,3 +301,18 @@ async fn progress_shows_the_keys_and_the_pass() {
     );
     assert!(shown.pass.finished_at.is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_heart_beats_through_slow_requests_and_long_waits() {
+    for slow in Op::BARBICAN.into_iter().chain(Op::DATABASE) {
+        let (cloud, _log) = scene();
+        let (cloud, _) = cloud
+            .with_volumes(2)
+            .with_secret(&volume("v2"), minutes(90));
+        cloud.slow(slow, seconds(40));
+        cloud.times(1, Op::Store, role_missing());
+        let daemon = Daemon::start(&cloud, settings(Service::Volume));
+        let longest = daemon.longest_pause_in(minutes(6)).await;
+        assert!(longest <= seconds(6), "{slow:?}: {longest:?}");
+    }
+}

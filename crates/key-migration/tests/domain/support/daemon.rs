@@ -56,6 +56,7 @@ pub(crate) struct Daemon {
     cloud: Cloud,
     environment: watch::Sender<Environment<Barbican, Cinder>>,
     progress: watch::Receiver<ServiceProgress>,
+    heartbeat: Arc<Heartbeat>,
     stop: CancellationToken,
     task: JoinHandle<Ending>,
 }
@@ -71,13 +72,14 @@ impl Daemon {
         let (environment, receiver) = watch::channel(environment(cloud, settings));
         let starting = ServiceProgress::starting(service, Vec::new(), clock.now());
         let (sender, progress) = watch::channel(starting);
+        let heartbeat = Arc::new(Heartbeat::new());
         let stop = CancellationToken::new();
         let migrator = KeyMigrator::new(Wiring {
             clock,
             environment: receiver,
             census: Arc::new(CensusKeeper::new(clock)),
             progress: sender,
-            heartbeat: Arc::new(Heartbeat::new()),
+            heartbeat: Arc::clone(&heartbeat),
             stop: stop.clone(),
             mode,
         });
@@ -85,6 +87,7 @@ impl Daemon {
             cloud: cloud.clone(),
             environment,
             progress,
+            heartbeat,
             stop,
             task: tokio::spawn(migrator.run()),
         }
@@ -95,6 +98,17 @@ impl Daemon {
         tokio::time::sleep(time).await;
         self.cloud.assert_sound();
         assert!(!self.task.is_finished(), "the loop has ended");
+    }
+
+    /// Lets this much time pass, and tells how long the heart stood still at most.
+    pub(crate) async fn longest_pause_in(&self, time: Duration) -> Duration {
+        let end = Instant::now() + time;
+        let mut longest = Duration::ZERO;
+        while Instant::now() < end {
+            self.works_for(Duration::from_millis(500)).await;
+            longest = longest.max(self.heartbeat.age());
+        }
+        longest
     }
 
     /// The operator changes the configuration and sends SIGHUP.
