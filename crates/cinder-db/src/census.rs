@@ -32,7 +32,10 @@ pub(crate) async fn census(
         }
     }
     let mut snapshots = select(session, "COUNT(*)", ResourceKind::Snapshot);
-    snapshots.at_zeros();
+    snapshots
+        .not_deleted_in_whole_table()
+        .push(" AND ")
+        .at_zeros();
     census.snapshots = count(session, &snapshots).await?;
     Ok(census)
 }
@@ -56,7 +59,11 @@ async fn groups(session: &mut Session, kind: ResourceKind) -> Result<Vec<Group>,
     };
     let columns = format!("MIN(host), {cluster_name}, COUNT(*)");
     let mut statement = select(session, &columns, kind);
-    statement.at_zeros().push(&format!(" GROUP BY {by}"));
+    statement
+        .not_deleted_in_whole_table()
+        .push(" AND ")
+        .at_zeros();
+    statement.push(&format!(" GROUP BY {by}"));
     let rows = session.rows(&statement).await?;
     let groups = rows.iter().map(|row| {
         Ok(Group {

@@ -9,6 +9,7 @@ use key_migration::ports::{CinderDatabase, DatabaseError};
 use key_migration::rows::{Census, FreshRow, RowKey, ScannedRow, Scope, Swap, SwapOutcome};
 use tokio::time::timeout;
 
+use crate::backup_users::BackupUsers;
 use crate::connection::ConnectionConfig;
 use crate::failure::Failure;
 use crate::session::{Lease, Pool};
@@ -24,6 +25,7 @@ const REPEATS: usize = 5;
 /// Cinder's database. It connects when it is first asked, and again whenever it has to.
 pub struct CinderDb {
     pool: Pool,
+    backup_users: BackupUsers,
 }
 
 impl CinderDb {
@@ -32,6 +34,7 @@ impl CinderDb {
     pub fn new(config: ConnectionConfig) -> Self {
         Self {
             pool: Pool::new(config.target),
+            backup_users: BackupUsers::default(),
         }
     }
 
@@ -101,8 +104,8 @@ impl CinderDatabase for CinderDb {
     }
 
     async fn row(&self, row: &RowRef) -> Result<Option<FreshRow>, DatabaseError> {
-        self.run(FEW_ROWS, "reading one row", |mut lease| async move {
-            let done = rows::row(&mut lease.session, row).await;
+        self.run(WHOLE_TABLE, "reading one row", |mut lease| async move {
+            let done = rows::row(&mut lease.session, row, &self.backup_users).await;
             lease.settle(done)
         })
         .await

@@ -2,6 +2,7 @@
 
 pub mod connection;
 
+mod backup_users;
 mod census;
 mod database;
 mod dialect;

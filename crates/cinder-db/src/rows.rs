@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use key_migration::ids::{ResourceKind, RowId, RowRef, SecretId, UserId};
 use key_migration::rows::{FreshRow, RowKey, RowStatus, ScannedRow, Scope};
 
+use crate::backup_users::BackupUsers;
 use crate::failure::Failure;
 use crate::session::{Row, Session};
 use crate::statement::Statement;
@@ -15,7 +16,6 @@ const IDS_AT_ONCE: usize = 500;
 /// Whether a row of this host exists, at zeros or not.
 pub(crate) async fn any_row(session: &mut Session, scope: &Scope) -> Result<bool, Failure> {
     let mut statement = select(session, "1", kind(scope));
-    statement.not_deleted().push(" AND ");
     owned_by(&mut statement, scope);
     statement.push(" LIMIT 1");
     Ok(!session.rows(&statement).await?.is_empty())
@@ -58,7 +58,11 @@ pub(crate) async fn zero_rows(
 }
 
 /// One row as it is now, or `None` where it is deleted or gone.
-pub(crate) async fn row(session: &mut Session, row: &RowRef) -> Result<Option<FreshRow>, Failure> {
+pub(crate) async fn row(
+    session: &mut Session,
+    row: &RowRef,
+    backup_users: &BackupUsers,
+) -> Result<Option<FreshRow>, Failure> {
     let columns = format!(
         "encryption_key_id, user_id, status, {}",
         migration_status(row.kind)
@@ -77,25 +81,27 @@ pub(crate) async fn row(session: &mut Session, row: &RowRef) -> Result<Option<Fr
         dependent_users: BTreeSet::new(),
     };
     if row.kind == ResourceKind::Volume {
-        for kind in [ResourceKind::Snapshot, ResourceKind::Backup] {
-            let users = users_of_dependents(session, kind, &row.id).await?;
-            fresh.dependent_users.extend(users);
-        }
+        fresh.dependent_users =
+            users_of_dependents(session, ResourceKind::Snapshot, &row.id).await?;
+        fresh
+            .dependent_users
+            .extend(backup_users.of(session, &row.id).await?);
     }
     Ok(Some(fresh))
 }
 
-async fn users_of_dependents(
+/// The users of the volume's snapshots or backups that are not deleted.
+pub(crate) async fn users_of_dependents(
     session: &mut Session,
     kind: ResourceKind,
     volume: &RowId,
-) -> Result<Vec<UserId>, Failure> {
+) -> Result<BTreeSet<UserId>, Failure> {
     let user_id = session.dialect().bytes_of("user_id");
     let mut statement = select(session, "MIN(user_id)", kind);
-    statement.not_deleted().push(" AND ");
+    statement.not_deleted_in_whole_table().push(" AND ");
     statement.exactly("volume_id", volume.as_str());
     statement.push(&format!(" AND user_id IS NOT NULL GROUP BY {user_id}"));
-    let mut users = Vec::new();
+    let mut users = BTreeSet::new();
     for row in session.rows(&statement).await? {
         users.extend(row.text(0)?.map(UserId::from));
     }
@@ -138,17 +144,24 @@ pub(crate) async fn refers_to(session: &mut Session, secret: SecretId) -> Result
     Ok(referred)
 }
 
-/// Finds every spelling of the UUID that fits the column: upper case, without hyphens.
+/// Finds the spellings of a UUID that fit the column: with and without hyphens, in either case.
 async fn any_refers_to(
     session: &mut Session,
     kind: ResourceKind,
     secret: SecretId,
 ) -> Result<bool, Failure> {
-    let digits = secret.to_string().replace('-', "");
+    let hyphenated = secret.to_string();
+    let bare = hyphenated.replace('-', "");
+    let spellings = [
+        hyphenated.to_uppercase(),
+        bare.to_uppercase(),
+        hyphenated,
+        bare,
+    ];
     let mut statement = select(session, "1", kind);
-    statement.not_deleted();
-    statement.push(" AND LOWER(REPLACE(encryption_key_id, '-', '')) = ");
-    statement.bind(digits).push(" LIMIT 1");
+    statement.not_deleted_in_whole_table();
+    statement.push(" AND encryption_key_id IN (");
+    statement.bind_all(spellings).push(") LIMIT 1");
     Ok(!session.rows(&statement).await?.is_empty())
 }
 
@@ -199,9 +212,15 @@ fn kind(scope: &Scope) -> ResourceKind {
     }
 }
 
-/// The condition that tells this host's rows; see [`key_migration::rows::Backend`].
+/// The condition that tells this host's rows that are not deleted; see
+/// [`key_migration::rows::Backend`].
 fn owned_by(statement: &mut Statement, scope: &Scope) {
-    statement.push("(1 = 0");
+    if has_index(scope) {
+        statement.not_deleted();
+    } else {
+        statement.not_deleted_in_whole_table();
+    }
+    statement.push(" AND (1 = 0");
     match scope {
         Scope::Backups(hosts) => {
             for host in hosts {
@@ -224,4 +243,12 @@ fn owned_by(statement: &mut Statement, scope: &Scope) {
         }
     }
     statement.push(")");
+}
+
+/// Whether the index on `(deleted, host)`, which only volumes have, finds the rows.
+fn has_index(scope: &Scope) -> bool {
+    match scope {
+        Scope::Volumes(backends) => backends.iter().all(|backend| backend.cluster.is_none()),
+        Scope::Backups(_) => false,
+    }
 }

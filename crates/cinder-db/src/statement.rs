@@ -68,12 +68,18 @@ impl Statement {
         self.push(self.dialect.not_deleted())
     }
 
-    /// The row is at all zeros and not deleted.
+    /// The row is not deleted, said so that no index serves it. Where no other index helps, those
+    /// that begin with `deleted` only tempt the planner to fetch a million rows one by one: on
+    /// MariaDB 10.11, 65 s instead of 1 s.
+    pub(crate) fn not_deleted_in_whole_table(&mut self) -> &mut Self {
+        self.push("CASE WHEN ")
+            .not_deleted()
+            .push(" THEN 1 END = 1")
+    }
+
+    /// The row is at all zeros.
     pub(crate) fn at_zeros(&mut self) -> &mut Self {
-        self.not_deleted();
-        self.push(" AND encryption_key_id = '")
-            .push(ALL_ZEROS)
-            .push("'")
+        self.push("encryption_key_id = '").push(ALL_ZEROS).push("'")
     }
 
     /// The table that errors name.

@@ -92,14 +92,22 @@ fn update(session: &Session, swap: &Swap, kind: ResourceKind) -> Statement {
     statement
         .push(", updated_at = ")
         .push(session.dialect().now());
-    statement.push(" WHERE ").at_zeros();
+    statement
+        .push(" WHERE ")
+        .not_deleted()
+        .push(" AND ")
+        .at_zeros();
     statement
 }
 
 /// Whether a snapshot of the volume is left at zeros: one whose user may not read the secret.
 async fn any_zero_snapshot(session: &mut Session, volume: &RowRef) -> Result<bool, Failure> {
     let mut statement = select(session, "1", ResourceKind::Snapshot);
-    statement.at_zeros().push(" AND ");
+    statement
+        .not_deleted()
+        .push(" AND ")
+        .at_zeros()
+        .push(" AND ");
     statement.exactly("volume_id", volume.id.as_str());
     statement.push(" LIMIT 1");
     Ok(!session.rows(&statement).await?.is_empty())

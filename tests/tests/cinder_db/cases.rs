@@ -28,6 +28,7 @@ macro_rules! contract {
             only_rows_at_zeros_that_are_not_deleted_are_counted_and_listed,
             pages_follow_each_other_without_a_gap_or_a_repetition,
             a_fresh_row_tells_key_status_and_users,
+            the_users_of_backups_are_told_for_volume_after_volume,
             a_row_that_is_deleted_or_gone_is_none,
             keys_of_many_rows_are_read_at_once,
             a_reference_is_found_in_every_table_and_spelling_unless_deleted,
@@ -351,6 +352,35 @@ pub(crate) async fn a_fresh_row_tells_key_status_and_users(
     let snapshot = of(ResourceKind::Snapshot, volume.snapshot_ids()[3]);
     let fresh = db.row(&snapshot).await?.expect("it is there");
     assert_eq!((fresh.key, fresh.user_id), (RowKey::AllZeros, None));
+    Ok(())
+}
+
+pub(crate) async fn the_users_of_backups_are_told_for_volume_after_volume(
+    database: &CinderDatabase,
+) -> Result<()> {
+    // More backups than are read at once, some of them all of one volume.
+    let volumes: Vec<_> = (0..3).map(|_| Volume::on("h@b")).collect();
+    database.insert(&volumes).await?;
+    for (number, volume) in volumes.iter().enumerate() {
+        let backup = Backup::on("h")
+            .of(volume)
+            .owned_by(&*format!("user{number}"));
+        let backups: Vec<_> = (0..2000)
+            .map(|_| backup.clone().id(Uuid::new_v4()))
+            .collect();
+        database.insert(&backups).await?;
+    }
+    let db = open(database);
+    let backwards = (0..3).rev();
+    for number in (0..3).chain(backwards) {
+        let row = RowRef {
+            kind: ResourceKind::Volume,
+            id: row_id(volumes[number].id),
+        };
+        let fresh = db.row(&row).await?.expect("it is there");
+        let user = UserId::from(format!("user{number}"));
+        assert_eq!(fresh.dependent_users, [user].into());
+    }
     Ok(())
 }
 

@@ -349,7 +349,10 @@ fn assert_tells_nothing_secret(database: &CinderDatabase, text: &str) {
 }
 
 async fn refusal(database: &CinderDatabase, db: &CinderDb) -> (String, String) {
-    let failure = db.census(Duration::from_secs(60)).await.unwrap_err();
+    let failure = db
+        .census(Duration::from_secs(60))
+        .await
+        .expect_err("it is refused");
     let DatabaseError::Refused(fault) = failure else {
         panic!("{failure:?}")
     };
