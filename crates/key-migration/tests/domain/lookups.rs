@@ -4,6 +4,7 @@
 use key_migration::ids::Service;
 use key_migration::reasons::Reason;
 use key_migration::service::Ending;
+use key_migration::settings::KeyManagerBackend;
 
 use crate::support::*;
 
@@ -208,7 +209,7 @@ async fn a_request_that_never_took_effect_for_a_row_that_is_gone_is_forgotten() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_while_a_request_is_unanswered_is_quiet() {
+async fn a_pause_or_a_closed_gate_while_a_request_is_unanswered_is_quiet() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(1);
     cloud.times(1, Op::Store, stored_unanswered());
@@ -216,7 +217,14 @@ async fn a_pause_while_a_request_is_unanswered_is_quiet() {
     daemon.works_for(seconds(30)).await;
     daemon.reconfigure(|settings| settings.paused = true);
     daemon.works_for(minutes(30)).await;
-    daemon.reconfigure(|settings| settings.paused = false);
+    let on_vault = KeyManagerBackend::Other("VaultKeyManager".into());
+    daemon.reconfigure(|settings| settings.backend = on_vault);
+    daemon.works_for(minutes(30)).await;
+    assert!(cloud.calls(Op::Census).len() < 40, "it does not spin");
+    daemon.reconfigure(|settings| {
+        settings.backend = KeyManagerBackend::Barbican;
+        settings.paused = false;
+    });
     daemon.works_for(seconds(1)).await;
     assert!(cloud.secret_of(&volume("v1")).is_some());
 }

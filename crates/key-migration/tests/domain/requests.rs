@@ -115,6 +115,23 @@ async fn a_payload_that_reads_back_differently_is_never_switched_to_and_blocks()
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_payload_reads_back_differently_no_other_row_is_tried_either() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(2);
+    cloud.world().set_status(&volume("v1"), "retyping");
+    cloud.always_for("v2", Op::Payload, Trouble::Corrupt);
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(30)).await;
+    cloud.world().set_status(&volume("v1"), "available");
+    daemon.works_for(minutes(30)).await;
+    assert_eq!(daemon.reason(), Some(Reason::FixedKeyMismatch));
+    assert_eq!(cloud.calls(Op::Store).len(), 1);
+    cloud.heal();
+    daemon.works_for(minutes(2)).await;
+    assert_eq!(cloud.world().census().volumes, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_swap_whose_answer_was_lost_is_asked_for_again_and_has_succeeded() {
     let (cloud, log) = scene();
     let cloud = cloud.with_volumes(2).with_snapshot("s1", "v1", ALICE);
