@@ -21,6 +21,7 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tokio::task::JoinHandle;
 use tunnel::Tunnel;
+use uuid::Uuid;
 
 async fn fresh() -> Result<CinderDatabase> {
     CinderDatabase::new(&Services::from_env(), Dialect::MariaDb).await
@@ -111,6 +112,9 @@ async fn a_swap_that_becomes_the_victim_of_a_deadlock_is_repeated() -> Result<()
     let (volume, swap) = one_volume(&database).await?;
     let (mut other, mut watcher) = (Other::at(&database).await?, Other::at(&database).await?);
     // InnoDB picks the transaction that changed fewer rows.
+    other
+        .does("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        .await?;
     database.insert(&["x@b"; 50].map(Volume::on)).await?;
     other
         .does("BEGIN; UPDATE volumes SET display_name = 'heavy' WHERE host = 'x@b'")
@@ -193,12 +197,12 @@ async fn what_another_commits_while_the_swap_waits_for_its_lock_counts() -> Resu
 async fn a_swap_in_progress_blocks_no_snapshot_of_another_volume() -> Result<()> {
     let database = fresh().await?;
     let (volume, swap) = one_volume(&database).await?;
-    // In the index on volume_id its snapshots come right after the first one's: where REPEATABLE
-    // READ would lock the gap.
-    let next = Volume::on("h@b").id(uuid::Uuid::from_u128(volume.id.as_u128().wrapping_add(1)));
-    database.insert(&next).await?;
+    // In the index on volume_id its snapshots come right before the first one's: where REPEATABLE
+    // READ locks the gap.
+    let previous = Volume::on("h@b").id(Uuid::from_u128(volume.id.as_u128().wrapping_sub(1)));
+    database.insert(&previous).await?;
     let (mut other, mut watcher) = (Other::at(&database).await?, Other::at(&database).await?);
-    let last = Snapshot::of(&volume).id(uuid::Uuid::max());
+    let last = Snapshot::of(&volume).id(Uuid::max());
     database.insert(&last).await?;
     other
         .does(format!(
@@ -207,9 +211,10 @@ async fn a_swap_in_progress_blocks_no_snapshot_of_another_volume() -> Result<()>
         ))
         .await?;
     let switching = switching(&Arc::new(open(&database)), &swap);
-    watcher.sees_a_lock_wait(None).await?;
-    database.insert(&Snapshot::of(&next)).await?;
-    assert!(!switching.is_finished());
+    let waiting = watcher.sees_a_lock_wait(None).await?;
+    database.insert(&Snapshot::of(&previous)).await?;
+    // Had it been blocked, it could have gone in only after the swap's wait had timed out.
+    assert!(watcher.sees_a_lock_wait(None).await? == waiting);
     other.does("COMMIT").await?;
     assert_eq!(switching.await??, SwapOutcome::Switched { snapshots: 2 });
     Ok(())
