@@ -36,7 +36,9 @@ pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Re
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--user=root",
-        ]);
+        ])
+        // It does not matter whether this machine can look up its own name.
+        .arg("--force");
     Process::run("mariadb-install-db", command, logs).await?;
     let sql = format!(
         "ALTER USER root@'127.0.0.1' IDENTIFIED BY '{root_password}';\n\

@@ -42,7 +42,8 @@ pub(crate) fn isolated_command(program: impl AsRef<OsStr>, home: &Path) -> Comma
         .env_clear()
         .env("HOME", home)
         .env("LANG", "C.UTF-8")
-        .env("PYTHONWARNINGS", "ignore");
+        .env("PYTHONWARNINGS", "ignore")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
