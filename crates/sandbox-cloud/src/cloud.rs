@@ -224,7 +224,8 @@ impl Cloud {
             .create_user(domain_id, name, password.into(), &mut state.random)
     }
 
-    /// Changes a user's password; tokens that are out stay valid.
+    /// Changes a user's password, which revokes the user's tokens; those that Barbican has
+    /// validated stay good there for its `token_cache_time`.
     pub fn change_password(&self, user_id: &str, password: impl Into<SecretString>) {
         self.shared
             .lock()

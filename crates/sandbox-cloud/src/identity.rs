@@ -190,9 +190,11 @@ impl Identity {
         user.password.expose_secret() == password
     }
 
+    /// Ends the user's tokens as well (keystone `identity/core.py`, `update_user`).
     pub(crate) fn change_password(&mut self, user_id: &str, password: SecretString) {
         if let Some(user) = self.users.get_mut(user_id) {
             user.password = password;
+            self.tokens.retain(|_, token| token.user_id != user_id);
         }
     }
 

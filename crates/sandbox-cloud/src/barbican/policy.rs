@@ -55,23 +55,20 @@ pub(super) fn may_delete(world: RoleWorld, caller: &Caller, secret: &Secret) -> 
     }
 }
 
-/// The ACL controller's target leaves `read_project_access` out
-/// (`api/controllers/acls.py`, `get_acl_tuple`), so "not private" never holds
-/// under the new rules and always under the legacy ones.
 pub(super) fn may_show_acl(world: RoleWorld, caller: &Caller, secret: &Secret) -> bool {
     match world {
-        RoleWorld::Member => member_rules(caller, secret, false),
+        RoleWorld::Member => member_rules(caller, secret, !secret.is_private()),
         RoleWorld::Creator => all_but_audit(caller) && in_project(caller, secret),
     }
 }
 
-/// Setting and deleting an ACL; see [`may_show_acl`] for the missing target.
+/// Setting and deleting an ACL.
 pub(super) fn may_change_acl(world: RoleWorld, caller: &Caller, secret: &Secret) -> bool {
     match world {
-        RoleWorld::Member => member_rules(caller, secret, false),
+        RoleWorld::Member => member_rules(caller, secret, !secret.is_private()),
         RoleWorld::Creator => {
-            let creator = caller.has("creator") && in_project(caller, secret);
-            creator || legacy_owner_or_admin(caller, secret)
+            let open = caller.has("creator") && in_project(caller, secret);
+            (open && !secret.is_private()) || legacy_owner_or_admin(caller, secret)
         }
     }
 }

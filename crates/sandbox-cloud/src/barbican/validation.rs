@@ -60,7 +60,7 @@ pub(super) fn new_secret(body: &[u8], now: Timestamp) -> Result<NewSecret, Refus
         algorithm: text("algorithm"),
         bit_length: fields
             .get("bit_length")
-            .and_then(Value::as_u64)
+            .and_then(integer)
             .and_then(|bits| u16::try_from(bits).ok()),
         mode: text("mode"),
         secret_type: text("secret_type"),
@@ -85,8 +85,7 @@ fn check_secret_types(schema: &Schema, fields: &Map<String, Value>) -> Result<()
         schema.text(fields, property, length, nullable)?;
     }
     if let Some(bits) = fields.get("bit_length") {
-        let value = bits.as_i64().filter(|_| bits.is_i64() || bits.is_u64());
-        let reason = match value {
+        let reason = match integer(bits) {
             None => Some(format!("{} is not of type 'integer'", python(bits))),
             Some(..1) => Some(format!("{bits} is less than the minimum of 1")),
             Some(32_768..) => Some(format!("{bits} is greater than the maximum of 32767")),
@@ -99,6 +98,15 @@ fn check_secret_types(schema: &Schema, fields: &Map<String, Value>) -> Result<()
     schema.one_of(fields, "secret_type", &SECRET_TYPES)?;
     schema.one_of(fields, "payload_content_encoding", &["base64"])?;
     schema.one_of(fields, "transport_key_needed", &["true", "false"])
+}
+
+/// jsonschema takes a float without a fraction for an integer.
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        let float = value.as_f64().filter(|float| float.fract() == 0.0)?;
+        // Out of range, it saturates, and is out of Barbican's range, too.
+        Some(float as i64)
+    })
 }
 
 fn expiration(
@@ -179,8 +187,11 @@ fn payload(schema: &Schema, fields: &Map<String, Value>) -> Result<Option<Payloa
     }))
 }
 
-/// `b64decode` leaves characters out that are not of the alphabet.
+/// `b64decode` wants ASCII, and leaves characters out of it that are not of the alphabet.
 fn decode(payload: &str) -> Option<Vec<u8>> {
+    if !payload.is_ascii() {
+        return None;
+    }
     let known = |letter: &char| letter.is_ascii_alphanumeric() || "+/=".contains(*letter);
     BASE64
         .decode(payload.chars().filter(known).collect::<String>())
