@@ -71,7 +71,8 @@ impl Verdict {
     pub(super) fn of_store(self) -> StoreError {
         match self {
             Self::Everyone(fault) => StoreError::NotStored(fault),
-            Self::Refused(text) | Self::NotFound(text) => StoreError::NotStored(Fault::new(
+            Self::NotFound(text) => StoreError::NotStored(no_secrets_there(&text)),
+            Self::Refused(text) => StoreError::NotStored(Fault::new(
                 Reason::Configuration,
                 text,
                 "see that Barbican, and what stands before it, takes a key of this length: \
@@ -97,7 +98,8 @@ impl Verdict {
         match self {
             Self::Everyone(fault) => fault,
             Self::Failed(text) => failing(text),
-            Self::Refused(text) | Self::NotFound(text) => Fault::new(
+            Self::NotFound(text) => no_secrets_there(&text),
+            Self::Refused(text) => Fault::new(
                 Reason::BarbicanFailing,
                 format!("Barbican refuses to list secrets: {text}"),
                 "see that this is Barbican's API, version 1, and see Barbican's log",
@@ -127,9 +129,14 @@ fn not_barbican(heard: &Heard, text: &str) -> Fault {
             presentable(&format!(", which points to {location}"))
         })
         .unwrap_or_default();
+    no_secrets_there(&format!("{text}{elsewhere}"))
+}
+
+/// For an address that has no secrets: a wrong one, or one with a path too many.
+fn no_secrets_there(text: &str) -> Fault {
     Fault::new(
         Reason::Configuration,
-        format!("Barbican is not where it was looked for: {text}{elsewhere}"),
+        format!("Barbican is not where it was looked for: {text}"),
         "set [barbican] barbican_endpoint, or the endpoint of service type key-manager in \
          Keystone's catalogue, to where Barbican is; redirects are not followed",
     )
