@@ -3,6 +3,7 @@
 pub mod cinder_conf;
 pub mod cloud;
 pub mod database;
+pub mod emulated_cloud;
 pub mod free_port;
 pub mod http;
 pub mod log;
@@ -16,6 +17,7 @@ pub mod services;
 pub use cinder_conf::CinderConf;
 pub use cloud::{Cloud, User};
 pub use database::{CinderDatabase, Dialect};
+pub use emulated_cloud::EmulatedCloud;
 pub use program::{Program, Signal};
 pub use python::{Python, StoredSecret};
 pub use real_cloud::RealCloud;
