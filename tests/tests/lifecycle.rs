@@ -87,6 +87,8 @@ async fn sigterm_does_not_wait_for_a_barbican_that_never_answers() -> Result<()>
     let ended = tokio::time::timeout(Duration::from_secs(15), program.ended()).await??;
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
     assert_eq!(database.zeros("volumes").await?, 1);
+    let named = |line: &String| line.contains("Leaving volume ") && line.contains("in the middle");
+    assert!(ended.lines.iter().any(named), "{:#?}", ended.lines);
     Ok(())
 }
 

@@ -18,3 +18,4 @@ pub mod rows;
 pub mod service;
 pub mod settings;
 mod settle;
+mod summary;

@@ -58,6 +58,14 @@ pub fn deferred(row: &RowRef, reason: RowReason, message: &str) {
     info!(target: LOGGER, "Deferring {row} ({reason}): {message}");
 }
 
+/// The process ends in the middle of a key.
+pub fn given_up(row: &RowRef) {
+    warn!(
+        target: LOGGER,
+        "Leaving {row} in the middle: what may be stored for it is found again by its name."
+    );
+}
+
 /// A row got another key from somebody else, and keeps it.
 pub fn lost(row: &RowRef, orphan: Option<SecretId>) {
     match orphan {

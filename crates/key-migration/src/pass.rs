@@ -87,6 +87,20 @@ struct Walk {
     exhausted: bool,
 }
 
+/// A key that was begun. One that is dropped before its end is named in the log.
+struct Begun {
+    row: RowRef,
+    ended: bool,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.ended {
+            messages::given_up(&self.row);
+        }
+    }
+}
+
 /// How far a pass has come.
 pub(crate) struct Course {
     walk: Walk,
@@ -265,7 +279,12 @@ where
             request,
         };
         let work = work.run(task).instrument(span.clone());
-        Box::pin(async move { Event::Key(Box::new((row, span, work.await))) })
+        let mut begun = Begun { row, ended: false };
+        Box::pin(async move {
+            let report = work.await;
+            begun.ended = true;
+            Event::Key(Box::new((begun.row.clone(), span, report)))
+        })
     }
 
     async fn handle(&mut self, course: &mut Course, event: Event) {

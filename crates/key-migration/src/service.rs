@@ -20,9 +20,10 @@ use crate::pass::{Interrupt, Pass, PassEnd};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::progress::{Counted, ServiceProgress, StatedReason};
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
-use crate::rows::{Census, Scope};
+use crate::rows::Scope;
 use crate::settings::Settings;
 use crate::settle::{Settled, settle};
+use crate::summary::Summary;
 
 /// A blocked service tries one key this often, or at its interval if that is shorter.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
@@ -93,7 +94,6 @@ pub struct Wiring<M, D, C> {
 /// Migrates the keys of one service of this host.
 pub struct KeyMigrator<M, D, C> {
     control: Control<M, D>,
-    census: Arc<CensusKeeper<C>>,
     heartbeat: Arc<Heartbeat>,
     board: Board<C>,
     mode: Mode,
@@ -102,8 +102,7 @@ pub struct KeyMigrator<M, D, C> {
     gate: Option<Gate>,
     key_need_said: bool,
     blocked: Option<Fault>,
-    summary: Option<(Census, Instant)>,
-    clear_since: Option<Counted>,
+    summary: Summary<C>,
     passes: u64,
 }
 
@@ -130,7 +129,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 stop: wiring.stop,
             },
             board: Board::new(wiring.clock, wiring.progress),
-            census: wiring.census,
+            summary: Summary::new(wiring.census),
             heartbeat: wiring.heartbeat,
             mode: wiring.mode,
             intents: Intents::default(),
@@ -138,8 +137,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             gate: None,
             key_need_said: false,
             blocked: None,
-            summary: None,
-            clear_since: None,
             passes: 0,
         }
     }
@@ -212,9 +209,21 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         Finding::Disabled(gate)
     }
 
+    async fn summarise(
+        &mut self,
+        environment: &Environment<M, D>,
+        changed: Option<Instant>,
+    ) -> Result<(), DatabaseError> {
+        self.summary
+            .make(&*environment.rows, &environment.settings, changed)
+            .await
+    }
+
     async fn complain_if_key_is_needed(&mut self, environment: &Environment<M, D>) {
-        let down_time = environment.settings.service_down_time;
-        let counted = self.census.count(&*environment.rows, down_time, None).await;
+        let counted = self
+            .summary
+            .count(&*environment.rows, &environment.settings, None)
+            .await;
         if let Ok(Counted { census, .. }) = counted
             && !census.is_clear()
         {
@@ -244,14 +253,10 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 .await);
         }
         self.gate = None;
-        let remaining = environment
-            .rows
-            .count_zero_rows(scope)
-            .await
-            .map_err(database_fault)?;
-        self.board.remaining(remaining);
+        let first = environment.rows.zero_rows(scope, None, 1).await;
         self.passes += 1;
-        if remaining == 0 {
+        if first.map_err(database_fault)?.is_empty() {
+            self.board.remaining(0);
             return self.nothing_left(environment).await;
         }
         let limit = environment.settings.max_concurrency;
@@ -317,20 +322,22 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let mut unlisted = None;
         loop {
             let stop = self.control.stop.clone();
-            let listed = tokio::select! {
-                listed = self.list(environment, fixed_key) => listed,
+            let count = environment.rows.count_zero_rows(scope);
+            let listed = async { tokio::join!(self.list(environment, fixed_key), count) };
+            let (listed, counted) = tokio::select! {
+                done = listed => done,
                 () = stop.cancelled() => return PassEnd::Interrupted,
             };
+            match counted {
+                Ok(remaining) => self.board.remaining(remaining),
+                Err(error) => return self.faulted(environment, database_fault(error)),
+            }
             match listed {
                 Ok(()) => unlisted = None,
                 Err(fault) if fault.reason == Reason::RoleMissing && unlisted.is_none() => {
                     unlisted = Some(fault);
                 }
-                Err(fault) => {
-                    self.say_blocked(environment.settings.service, &fault);
-                    self.board.count_fault(&fault);
-                    return PassEnd::Faulted(fault);
-                }
+                Err(fault) => return self.faulted(environment, fault),
             }
             let most = match self.mode {
                 Mode::Once { limit } => {
@@ -344,7 +351,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 fixed_key: Arc::clone(fixed_key),
                 intents: &mut self.intents,
                 board: &mut self.board,
-                census: &self.census,
+                census: self.summary.census(),
                 interrupt: &mut self.control,
                 most,
                 probing: &mut self.blocked,
@@ -353,13 +360,17 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             match (pass.run().await, &unlisted) {
                 (PassEnd::ListAgain, _) => {}
                 (PassEnd::Walked, Some(refused)) => {
-                    self.say_blocked(environment.settings.service, refused);
-                    self.board.count_fault(refused);
-                    return PassEnd::Faulted(refused.clone());
+                    return self.faulted(environment, refused.clone());
                 }
                 (end, _) => return end,
             }
         }
+    }
+
+    fn faulted(&self, environment: &Environment<M, D>, fault: Fault) -> PassEnd {
+        self.say_blocked(environment.settings.service, &fault);
+        self.board.count_fault(&fault);
+        PassEnd::Faulted(fault)
     }
 
     async fn list(
@@ -396,7 +407,15 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         end: PassEnd,
         before: Instant,
     ) -> Result<Finding, Fault> {
-        let changed = self.last_change(environment.settings.service, before);
+        let tally = self.board.tally();
+        let changed = if tally.migrated > 0 {
+            Some(Instant::now())
+        } else {
+            let remaining = self.board.remaining_here();
+            self.summary
+                .misses(environment.settings.service, remaining)
+                .then_some(before)
+        };
         match end {
             PassEnd::Faulted(fault) => {
                 // Where the database is what fails, the fault says so already.
@@ -414,53 +433,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 self.say_going_on(environment.settings.service);
                 Ok(Finding::Walked { remaining })
             }
-        }
-    }
-
-    /// Since when a count would be out of date: keys moved, or rows came that it did not see.
-    fn last_change(&self, service: Service, pass_began: Instant) -> Option<Instant> {
-        if self.board.tally().migrated > 0 {
-            return Some(Instant::now());
-        }
-        let counted = *self.census.subscribe().borrow();
-        let covers_this_host = counted.is_some_and(|Counted { census, .. }| match service {
-            Service::Volume => census.volumes >= self.board.remaining_here(),
-            Service::Backup => census.backups >= self.board.remaining_here(),
-        });
-        (self.summary.is_none() || !covers_this_host).then_some(pass_began)
-    }
-
-    /// Logs the global count: the first time, when it changed (also if it was not counted in
-    /// between, as after keys moved), and once an interval.
-    async fn summarise(
-        &mut self,
-        environment: &Environment<M, D>,
-        changed: Option<Instant>,
-    ) -> Result<(), DatabaseError> {
-        let settings = &environment.settings;
-        let count = self
-            .census
-            .count(&*environment.rows, settings.service_down_time, changed);
-        let counted = count.await?;
-        let census = counted.census;
-        let moved = changed.is_some() && self.board.tally().migrated > 0;
-        let due = self.summary.is_none_or(|(said, at)| {
-            moved || said != census || at.elapsed() >= settings.summary_interval
-        });
-        if due {
-            messages::summary(&census);
-            self.summary = Some((census, Instant::now()));
-        }
-        self.note_clear(counted);
-        Ok(())
-    }
-
-    /// Remembers since which count nothing has been at zeros anywhere.
-    fn note_clear(&mut self, counted: Counted) {
-        if counted.census.is_clear() {
-            self.clear_since.get_or_insert(counted);
-        } else {
-            self.clear_since = None;
         }
     }
 
@@ -496,13 +468,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         if remaining > 0 {
             return ServiceState::Migrating;
         }
-        let interval = jiff::SignedDuration::try_from(settings.interval).unwrap_or_default();
-        let latest = *self.census.subscribe().borrow();
-        let twice = self.clear_since.zip(latest).is_some_and(|(first, latest)| {
-            latest.census.is_clear()
-                && latest.counted_at.duration_since(first.counted_at) >= interval
-        });
-        if twice && !self.intents.any_parked() {
+        if self.summary.is_clear_twice(settings.interval) && !self.intents.any_parked() {
             ServiceState::Complete
         } else {
             ServiceState::Idle
