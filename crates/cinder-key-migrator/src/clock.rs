@@ -16,3 +16,14 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 }
+
+/// The system's wall clock as status shows it: whole seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SecondsClock;
+
+impl Clock for SecondsClock {
+    fn now(&self) -> Timestamp {
+        let now = SystemClock.now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+}

@@ -23,7 +23,7 @@ use self::environment::{Plan, ServiceEnvironment};
 use self::reload::Reloader;
 use self::supervisor::{Supervisor, Tokens};
 use crate::cli::Run;
-use crate::clock::SystemClock;
+use crate::clock::SecondsClock;
 use crate::exit::Failure;
 use crate::http::{self, Listener, Loop, Metrics, RequestDurations, View};
 use crate::logging::Logging;
@@ -79,7 +79,7 @@ async fn start(
 
     let (host, shown_host) = watch::channel(plan.host.clone());
     let (reached, database_reached) = watch::channel(false);
-    let census = Arc::new(CensusKeeper::new(SystemClock));
+    let census = Arc::new(CensusKeeper::new(SecondsClock));
     let mut environments = Vec::new();
     let mut loops = Vec::new();
     for environment in &plan.services {
@@ -89,7 +89,7 @@ async fn start(
         environments.push((environment.settings.service, sender));
     }
     let view = Arc::new(View {
-        started_at: SystemClock.now(),
+        started_at: SecondsClock.now(),
         host: shown_host,
         loops,
         counted: census.subscribe(),
@@ -134,7 +134,7 @@ fn start_loop(
     environment: &ServiceEnvironment,
     (receiver, census): (
         watch::Receiver<ServiceEnvironment>,
-        Arc<CensusKeeper<SystemClock>>,
+        Arc<CensusKeeper<SecondsClock>>,
     ),
     mode: Mode,
 ) -> Loop {
@@ -145,11 +145,11 @@ fn start_loop(
         .as_ref()
         .map(Scope::names)
         .unwrap_or_default();
-    let starting = ServiceProgress::starting(service, owned, SystemClock.now());
+    let starting = ServiceProgress::starting(service, owned, SecondsClock.now());
     let (progress, shown) = watch::channel(starting);
     let heartbeat = Arc::new(Heartbeat::new());
     let migrator = KeyMigrator::new(Wiring {
-        clock: SystemClock,
+        clock: SecondsClock,
         environment: receiver,
         census,
         progress,
