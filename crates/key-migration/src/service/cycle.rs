@@ -1,172 +1,24 @@
-//! The loop of one service: gates, pass, summary, a wait with its reason, and again.
+//! What one cycle of a service does: gates, listing, pass, summary.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::board::Board;
-pub use crate::board::Heartbeat;
-use crate::census::CensusKeeper;
+use super::{Environment, Finding, KeyMigrator, Mode};
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
 use crate::ids::{RequestId, Service};
-use crate::intents::Intents;
 use crate::inventory::{self, database_fault};
 use crate::messages;
-use crate::pass::{Interrupt, Pass, PassEnd};
+use crate::pass::{Pass, PassEnd};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
-use crate::progress::{Counted, ServiceProgress, StatedReason};
+use crate::progress::Counted;
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 use crate::rows::Scope;
-use crate::settings::Settings;
 use crate::settle::{Settled, settle};
-use crate::summary::Summary;
-
-/// A blocked service tries one key this often, or at its interval if that is shorter.
-const PROBE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The settings of a service and the adapters made from the same configuration.
-pub struct Environment<M, D> {
-    /// What the configuration says.
-    pub settings: Arc<Settings>,
-    /// Barbican.
-    pub keys: Arc<M>,
-    /// Cinder's database.
-    pub rows: Arc<D>,
-}
-
-impl<M, D> Clone for Environment<M, D> {
-    fn clone(&self) -> Self {
-        Self {
-            settings: Arc::clone(&self.settings),
-            keys: Arc::clone(&self.keys),
-            rows: Arc::clone(&self.rows),
-        }
-    }
-}
-
-/// How long a service runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Until it is told to stop.
-    Daemon,
-    /// Until one full pass is over, and every POST of it has a known outcome.
-    Once {
-        /// At most this many keys.
-        limit: Option<u64>,
-    },
-}
-
-/// How a service's run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
-    /// It was told to stop.
-    Stopped,
-    /// One pass is over, and nothing is left at zeros on this host.
-    NothingLeft,
-    /// One pass is over, and something is left at zeros on this host.
-    SomethingLeft,
-    /// Something hits every key, or each key failed.
-    Failed,
-}
-
-/// What a service is connected to.
-pub struct Wiring<M, D, C> {
-    /// Wall-clock time.
-    pub clock: C,
-    /// Settings and adapters; a new value ends the pass under way and is used at once.
-    pub environment: watch::Receiver<Environment<M, D>>,
-    /// The global count, shared by all services of the process.
-    pub census: Arc<CensusKeeper<C>>,
-    /// Where progress is shown.
-    pub progress: watch::Sender<ServiceProgress>,
-    /// Shows that the loop is alive.
-    pub heartbeat: Arc<Heartbeat>,
-    /// Once cancelled, no further key is begun, and the run ends with what is in flight.
-    pub stop: CancellationToken,
-    /// How long to run.
-    pub mode: Mode,
-}
-
-/// Migrates the keys of one service of this host.
-pub struct KeyMigrator<M, D, C> {
-    control: Control<M, D>,
-    heartbeat: Arc<Heartbeat>,
-    board: Board<C>,
-    mode: Mode,
-    intents: Intents,
-    listed_for: Option<Arc<FixedKey>>,
-    gate: Option<Gate>,
-    key_need_said: bool,
-    blocked: Option<Fault>,
-    summary: Summary<C>,
-    passes: u64,
-}
-
-struct Control<M, D> {
-    environment: watch::Receiver<Environment<M, D>>,
-    stop: CancellationToken,
-}
-
-/// What one cycle found, and so what is shown until the next.
-enum Finding {
-    Disabled(Gate),
-    Paused,
-    Interrupted,
-    Blocked(Fault),
-    Walked { remaining: u64 },
-}
 
 impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
-    /// Connects it. Nothing is read or sent before [`KeyMigrator::run`].
-    pub fn new(wiring: Wiring<M, D, C>) -> Self {
-        Self {
-            control: Control {
-                environment: wiring.environment,
-                stop: wiring.stop,
-            },
-            board: Board::new(wiring.clock, wiring.progress),
-            summary: Summary::new(wiring.census),
-            heartbeat: wiring.heartbeat,
-            mode: wiring.mode,
-            intents: Intents::default(),
-            listed_for: None,
-            gate: None,
-            key_need_said: false,
-            blocked: None,
-            passes: 0,
-        }
-    }
-
-    /// Runs until the mode is fulfilled or it is told to stop. Nothing that fails outside ends it.
-    pub async fn run(mut self) -> Ending {
-        loop {
-            let environment = self.control.environment.borrow_and_update().clone();
-            let heartbeat = Arc::clone(&self.heartbeat);
-            let finding = beating(&heartbeat, self.cycle(&environment)).await;
-            self.show(&environment.settings, &finding);
-            if self.control.stop.is_cancelled() {
-                return Ending::Stopped;
-            }
-            if let Mode::Once { .. } = self.mode
-                && let Some(ending) = self.ending(&environment, &finding).await
-            {
-                return ending;
-            }
-            if !matches!(finding, Finding::Interrupted) {
-                let wait = self.wait_after(&environment.settings, &finding);
-                self.wait(wait).await;
-            }
-            if self.control.stop.is_cancelled() {
-                return Ending::Stopped;
-            }
-        }
-    }
-
-    async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
+    pub(super) async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
         let settings = &environment.settings;
         if let Some(gate) = Gate::closed_by(settings) {
             return self.closed(environment, gate).await;
@@ -436,99 +288,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         }
     }
 
-    fn show(&mut self, settings: &Settings, finding: &Finding) {
-        match finding {
-            Finding::Disabled(gate) => {
-                let reason = gate.is_configured().then(|| StatedReason {
-                    code: Reason::Configuration,
-                    message: gate.message(),
-                });
-                self.board.state(
-                    ServiceState::Disabled,
-                    reason,
-                    gate.remedy().map(Into::into),
-                );
-            }
-            Finding::Paused => self.board.state(ServiceState::Paused, None, None),
-            Finding::Interrupted => {}
-            Finding::Blocked(fault) => {
-                self.board
-                    .blocked(fault, self.wait_after(settings, finding));
-                self.blocked = Some(fault.clone());
-            }
-            Finding::Walked { remaining } => {
-                self.blocked = None;
-                self.board
-                    .state(self.state_with(settings, *remaining), None, None);
-            }
-        }
-    }
-
-    fn state_with(&self, settings: &Settings, remaining: u64) -> ServiceState {
-        if remaining > 0 {
-            return ServiceState::Migrating;
-        }
-        if self.summary.is_clear_twice(settings.interval) && !self.intents.any_parked() {
-            ServiceState::Complete
-        } else {
-            ServiceState::Idle
-        }
-    }
-
-    fn wait_after(&self, settings: &Settings, finding: &Finding) -> Duration {
-        if let Finding::Blocked(_) = finding {
-            return settings.interval.min(PROBE_INTERVAL);
-        }
-        let wait = settings.interval;
-        let look = self
-            .intents
-            .next_look()
-            .map(|at| at.saturating_duration_since(Instant::now()));
-        look.map_or(wait, |look| wait.min(look.max(Duration::from_millis(10))))
-    }
-
-    async fn wait(&mut self, wait: Duration) {
-        let over = Instant::now() + wait;
-        while Instant::now() < over {
-            self.heartbeat.beat();
-            tokio::select! {
-                () = self.control.interrupted() => return,
-                () = tokio::time::sleep_until(over.min(Instant::now() + Heartbeat::EVERY)) => {}
-            }
-        }
-    }
-
-    /// What `--once` comes to, or `None` where it has to go on.
-    async fn ending(&self, environment: &Environment<M, D>, finding: &Finding) -> Option<Ending> {
-        let failed = self.board.tally().failed;
-        match finding {
-            Finding::Blocked(_) => Some(Ending::Failed),
-            Finding::Interrupted => None,
-            Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_))
-                if self.intents.any_parked() =>
-            {
-                None
-            }
-            Finding::Walked { remaining: 0 } => Some(Ending::NothingLeft),
-            Finding::Walked { .. } if failed > 0 && self.board.migrated_so_far() == 0 => {
-                Some(Ending::Failed)
-            }
-            Finding::Walked { .. } => Some(Ending::SomethingLeft),
-            Finding::Disabled(_) | Finding::Paused => Some(self.left_behind(environment).await),
-        }
-    }
-
-    async fn left_behind(&self, environment: &Environment<M, D>) -> Ending {
-        let Some(scope) = &environment.settings.scope else {
-            return Ending::NothingLeft;
-        };
-        match environment.rows.count_zero_rows(scope).await {
-            Ok(0) => Ending::NothingLeft,
-            Ok(_) => Ending::SomethingLeft,
-            Err(_) => Ending::Failed,
-        }
-    }
-
     fn say_blocked(&self, service: Service, fault: &Fault) {
         let known = self
             .blocked
@@ -543,29 +302,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     fn say_going_on(&mut self, service: Service) {
         if let Some(gone) = self.blocked.take() {
             messages::going_on(service, gone.reason);
-        }
-    }
-}
-
-impl<M: Send + Sync, D: Send + Sync> Interrupt for Control<M, D> {
-    async fn interrupted(&mut self) {
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            // A sender that is gone gives no new settings any more.
-            Ok(()) = self.environment.changed() => self.environment.mark_changed(),
-            else => std::future::pending().await,
-        }
-    }
-}
-
-/// Shows a beating heart during a cycle, however long one request of it takes.
-async fn beating<T>(heartbeat: &Heartbeat, step: impl Future<Output = T>) -> T {
-    tokio::pin!(step);
-    loop {
-        heartbeat.beat();
-        tokio::select! {
-            done = &mut step => return done,
-            () = tokio::time::sleep(Heartbeat::EVERY) => {}
         }
     }
 }
