@@ -63,6 +63,14 @@ pub(crate) trait Testbed: Cloud {
     /// its project holds secrets of other tests, and nobody may change it.
     async fn anybody(&self) -> Result<Anybody>;
 
+    /// The roles of [`anybody`](Self::anybody), implied ones included.
+    fn role_names_of_anybody(&self) -> &'static [&'static str] {
+        match self.world() {
+            RoleWorld::AsShipped => &["member", "reader", "service"],
+            RoleWorld::Creator => &["creator", "service"],
+        }
+    }
+
     /// One more user on this user's project, with these roles.
     async fn create_colleague(&self, of: &User, roles: &[&str]) -> Result<User>;
 

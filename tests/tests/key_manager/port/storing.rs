@@ -136,7 +136,7 @@ async fn a_quota_that_is_reached_is_a_reason_of_its_own(cloud: &impl Testbed) ->
     let cinder = cloud.create_authorised_cinder_user().await?;
     cloud.limit_secrets(&cinder, 1).await?;
     let manager = key_manager(cloud, &cinder)?;
-    manager.store(&name("1"), &key(), request()).await?;
+    let secret = manager.store(&name("1"), &key(), request()).await?;
     let fault = refused(manager.store(&name("2"), &key(), request()).await)?;
     assert_eq!(fault.reason, Reason::QuotaReached);
     assert_eq!(
@@ -149,7 +149,7 @@ async fn a_quota_that_is_reached_is_a_reason_of_its_own(cloud: &impl Testbed) ->
         "{}",
         fault.remedy
     );
-    cloud.limit_secrets(&cinder, -1).await?;
+    manager.delete(secret, request()).await?;
     manager.store(&name("2"), &key(), request()).await?;
     Ok(())
 }
