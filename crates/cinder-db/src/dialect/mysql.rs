@@ -18,9 +18,12 @@ use secrecy::ExposeSecret;
 
 pub(crate) const NOW: &str = "UTC_TIMESTAMP()";
 
-/// Plain `SET SESSION` statements, which ProxySQL tracks for each client. READ COMMITTED keeps no
-/// lock on rows that do not match and takes no gap locks, so Cinder's inserts are not blocked.
-const SESSION_SETTINGS: [&str; 2] = [
+/// Plain `SET` statements, which ProxySQL tracks for each client. Where the server has
+/// `autocommit = 0`, a read would leave a transaction open, whose lock on the table keeps
+/// `cinder-manage db sync` waiting while the connection rests. READ COMMITTED keeps no lock on rows
+/// that do not match and takes no gap locks, so Cinder's inserts are not blocked.
+const SESSION_SETTINGS: [&str; 3] = [
+    "SET autocommit = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION innodb_lock_wait_timeout = 5",
 ];
