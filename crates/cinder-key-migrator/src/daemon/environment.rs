@@ -20,6 +20,7 @@ pub(super) struct Plan {
     pub(super) host: String,
     pub(super) log: LogConfig,
     pub(super) listen: Listen,
+    pub(super) asked_for: Vec<Service>,
     pub(super) services: Vec<ServiceEnvironment>,
     pub(super) warnings: Vec<String>,
 }
@@ -57,17 +58,10 @@ impl Plan {
             host: configuration.host,
             log: configuration.log,
             listen: configuration.listen,
+            asked_for: configuration.asked_for,
             services: services.collect(),
             warnings: configuration.warnings,
         })
-    }
-
-    /// The names of the services, in their order.
-    pub(super) fn service_names(&self) -> Vec<Service> {
-        self.services
-            .iter()
-            .map(|one| one.settings.service)
-            .collect()
     }
 
     /// Says what is odd but harmless.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use key_migration::census::CensusKeeper;
-use key_migration::ids::Service;
 use key_migration::ports::Clock as _;
 use key_migration::progress::ServiceProgress;
 use key_migration::rows::Scope;
@@ -166,11 +165,8 @@ fn start_loop(
 }
 
 fn say_hello(plan: &Plan, listener: Option<&Listener>) {
-    let services: Vec<_> = plan
-        .service_names()
-        .into_iter()
-        .map(Service::as_str)
-        .collect();
+    let services = plan.asked_for.iter();
+    let services: Vec<_> = services.map(|service| service.as_str()).collect();
     let address = listener.map_or_else(|| "nowhere".to_owned(), Listener::address);
     tracing::info!(
         "{} {} for services {} of {}, HTTP at {address}",

@@ -39,19 +39,15 @@ impl Reloader {
     }
 
     fn read(&self) -> Result<Plan, Faults> {
-        let plan = Plan::new(settings::read(&self.origin)?, &self.requests)?;
+        let configuration = settings::read_again(&self.origin, &self.running())?;
+        let plan = Plan::new(configuration, &self.requests)?;
         self.logging.configure(&plan.log).map_err(Faults::one)?;
         Ok(plan)
     }
 
     fn publish(&self, plan: Plan) {
         plan.log_warnings();
-        let running: Vec<_> = self
-            .environments
-            .iter()
-            .map(|(service, _)| *service)
-            .collect();
-        if plan.service_names() != running {
+        if plan.asked_for != self.running() {
             tracing::warn!("[key_migrator] services has changed: restart to run other services");
         }
         if plan.listen != self.listen {
@@ -65,5 +61,10 @@ impl Reloader {
             }
         }
         tracing::info!("the configuration was read again and is in use");
+    }
+
+    fn running(&self) -> Vec<Service> {
+        let environments = self.environments.iter();
+        environments.map(|(service, _)| *service).collect()
     }
 }

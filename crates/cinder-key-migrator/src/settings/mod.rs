@@ -47,7 +47,9 @@ pub(crate) struct Configuration {
     pub(crate) log: LogConfig,
     /// Where HTTP is served.
     pub(crate) listen: Listen,
-    /// What each service's loop is told, in the order of the services.
+    /// The services that `--service`, or else `[key_migrator] services`, names.
+    pub(crate) asked_for: Vec<Service>,
+    /// What each service's loop is told: of those asked for, or of those that run already.
     pub(crate) services: Vec<Settings>,
     /// Cinder's database.
     pub(crate) connection: cinder_db::ConnectionConfig,
@@ -69,7 +71,16 @@ pub(crate) struct KeyManagerConfig {
 /// # Errors
 /// Everything that is wrong with it.
 pub(crate) fn read(origin: &Origin) -> Result<Configuration, Faults> {
-    read_with(origin, sources(origin), &Machine::this())
+    read_with(origin, &[], sources(origin), &Machine::this())
+}
+
+/// Reads everything again for the services that run, whichever are asked for by now: one that was
+/// taken off the list runs until a restart, and must hear of `paused` or a new key all the same.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn read_again(origin: &Origin, running: &[Service]) -> Result<Configuration, Faults> {
+    read_with(origin, running, sources(origin), &Machine::this())
 }
 
 /// Reads where HTTP is served, and nothing else: whether the daemon answers can be asked although
@@ -86,12 +97,13 @@ pub(crate) fn read_listen(origin: &Origin) -> Result<Listen, Faults> {
 
 fn read_with(
     origin: &Origin,
+    running: &[Service],
     sources: Sources,
     machine: &Machine,
 ) -> Result<Configuration, Faults> {
     let mut conf = load(&sources, machine)?;
     let mut faults = Faults::none();
-    let configuration = translate(&mut conf, origin, machine, &mut faults);
+    let configuration = translate(&mut conf, origin, running, machine, &mut faults);
     faults.unless_any(configuration)
 }
 
@@ -124,6 +136,7 @@ fn load(sources: &Sources, machine: &Machine) -> Result<Config, Faults> {
 fn translate(
     conf: &mut Config,
     origin: &Origin,
+    running: &[Service],
     machine: &Machine,
     faults: &mut Faults,
 ) -> Option<Configuration> {
@@ -140,8 +153,18 @@ fn translate(
     let backends = backends::read(conf, &default, faults);
     let database = database?;
     let sections = (default, key_manager?, key_migrator?);
+    let asked_for = match origin.services.as_slice() {
+        [] => sections.2.services.clone(),
+        named => named.to_owned(),
+    };
+    let running = if running.is_empty() {
+        &asked_for
+    } else {
+        running
+    };
     Some(Configuration {
-        services: services(origin, &sections, &backends),
+        services: services(running, &sections, &backends),
+        asked_for,
         host: sections.0.host,
         log: sections.0.log,
         listen: listen?,
@@ -165,14 +188,10 @@ fn read_key_manager_config(conf: &mut Config, faults: &mut Faults) -> Option<Key
 }
 
 fn services(
-    origin: &Origin,
+    services: &[Service],
     (default, key_manager, own): &(DefaultSection, KeyManagerSection, KeyMigratorSection),
     backends: &[Backend],
 ) -> Vec<Settings> {
-    let services = match origin.services.as_slice() {
-        [] => &own.services,
-        named => named,
-    };
     let settings = |&service: &Service| Settings {
         service,
         backend: key_manager.backend.clone(),

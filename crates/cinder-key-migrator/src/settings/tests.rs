@@ -25,6 +25,15 @@ fn read_files(
     services: &[Service],
     environment: &[(&str, &str)],
 ) -> Result<Configuration, Faults> {
+    read_files_beside(&[], files, services, environment)
+}
+
+fn read_files_beside(
+    running: &[Service],
+    files: &[&str],
+    services: &[Service],
+    environment: &[(&str, &str)],
+) -> Result<Configuration, Faults> {
     let directory = tempfile::tempdir().expect("a directory");
     let mut inputs = Vec::new();
     for (number, text) in files.iter().enumerate() {
@@ -48,7 +57,7 @@ fn read_files(
         hostname: "node7".into(),
         address: "192.0.2.7".into(),
     };
-    read_with(&origin, sources, &machine)
+    read_with(&origin, running, sources, &machine)
 }
 
 fn read(text: &str) -> Configuration {
@@ -110,6 +119,18 @@ fn a_plain_configuration_has_the_defaults_of_the_design() {
     assert!(!settings.paused);
     assert!(settings.extra_acl_users.is_empty());
     assert_eq!(settings.service_down_time, Duration::from_secs(60));
+}
+
+#[test]
+fn a_service_that_runs_is_told_of_changes_although_it_is_not_asked_for_any_more() {
+    let text = format!("{DATABASE}[key_migrator]\nservices = volume\npaused = true\n");
+    let running = [Service::Volume, Service::Backup];
+    let configuration =
+        read_files_beside(&running, &[&text], &[], &[]).expect("a configuration without faults");
+    assert_eq!(configuration.asked_for, [Service::Volume]);
+    for service in running {
+        assert!(settings(&configuration, service).paused, "{service}");
+    }
 }
 
 #[test]

@@ -126,6 +126,26 @@ fn a_reload_takes_a_new_configuration_and_keeps_the_old_one_where_it_is_faulty()
 }
 
 #[test]
+fn a_service_that_is_taken_off_the_list_is_paused_by_a_reload_like_the_others() {
+    let place = Place::new();
+    let file = place.configure(NO_DATABASE, NO_KEYSTONE, "");
+    let mut command = run(&file);
+    let mut manager = Manager::listen(&place, &mut command);
+    let mut daemon = Running::start(command);
+    manager.hear("READY=1");
+    place.configure(
+        NO_DATABASE,
+        NO_KEYSTONE,
+        "services = volume\npaused = true\n",
+    );
+    daemon.signal(Signal::HUP);
+    daemon.hear("[key_migrator] services has changed: restart");
+    manager.hear("STATUS=volume: paused, 0 remaining, 0 migrated; backup: paused, ");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
 fn a_log_file_that_was_moved_away_is_opened_anew_by_a_reload() {
     let place = Place::new();
     let log = place.path("cinder-key-migrator.log");
