@@ -17,6 +17,7 @@ use key_migration::progress::ServiceProgress;
 use key_migration::rows::Scope;
 use key_migration::service::{Heartbeat, KeyMigrator, Mode, Wiring};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use self::environment::{Plan, ServiceEnvironment};
 use self::reload::Reloader;
@@ -151,17 +152,19 @@ fn start_loop(
         clock: SecondsClock,
         environment: receiver,
         census,
-        progress,
+        progress: progress.clone(),
         heartbeat: Arc::clone(&heartbeat),
         stop: supervisor.tokens().drain,
         mode,
     });
-    supervisor.migrate(service, migrator.run());
-    Loop {
+    let seen = Loop {
         service,
         progress: shown,
         heartbeat,
-    }
+        through: CancellationToken::new(),
+    };
+    supervisor.migrate(service, seen.watch(progress, migrator.run()));
+    seen
 }
 
 fn say_hello(plan: &Plan, listener: Option<&Listener>) {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
-use axum::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
-use serde_json::json;
 
+use super::healthcheck::healthcheck;
 use super::metrics::Metrics;
 use super::snapshot::{Snapshot, View};
 
@@ -97,34 +97,6 @@ fn checked(endpoint: &str, checks: Vec<Check>, query: Option<&str>) -> Response 
         (StatusCode::OK, "passed")
     };
     (code, format!("{text}{endpoint} check {end}\n")).into_response()
-}
-
-/// As oslo.middleware's (oslo_middleware/healthcheck): `OK` and 200, or the reasons and 503; HEAD
-/// without a body and 204; JSON and HTML by `Accept`.
-async fn healthcheck(
-    State(view): State<Arc<View>>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let troubles = view.troubles();
-    let code = match (troubles.is_empty(), &method) {
-        (true, &Method::HEAD) => StatusCode::NO_CONTENT,
-        (true, _) => StatusCode::OK,
-        (false, _) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let reasons = if troubles.is_empty() {
-        vec!["OK".to_owned()]
-    } else {
-        troubles
-    };
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    match accept.unwrap_or_default() {
-        _ if method == Method::HEAD => code.into_response(),
-        json if json.contains("application/json") => {
-            (code, Json(json!({ "detailed": false, "reasons": reasons }))).into_response()
-        }
-        _ => (code, reasons.join("\n")).into_response(),
-    }
 }
 
 async fn render_metrics(State(metrics): State<Arc<Metrics>>) -> Response {

@@ -1,6 +1,7 @@
 //! The HTTP interface: what the loops are doing, for people, probes and Prometheus. It only reads.
 
 mod handlers;
+mod healthcheck;
 mod metrics;
 mod server;
 mod snapshot;

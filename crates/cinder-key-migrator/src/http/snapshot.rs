@@ -10,6 +10,7 @@ use key_migration::progress::{Counted, ServiceProgress};
 use key_migration::service::Heartbeat;
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::verdict::FixedKeyVerdict;
 
@@ -38,16 +39,36 @@ pub(crate) struct Loop {
     pub(crate) service: Service,
     /// Where it stands; closed when the loop has ended.
     pub(crate) progress: watch::Receiver<ServiceProgress>,
+    /// Cancelled when the loop has come to its end rather than crashed: with `--once`, or after a
+    /// signal, the one of another service may be at work for long afterwards.
+    pub(crate) through: CancellationToken,
     /// Whether it is alive.
     pub(crate) heartbeat: Arc<Heartbeat>,
 }
 
 impl Loop {
+    /// The loop itself, seen to its end. It is given what its progress is sent with, too, so that
+    /// nobody sees that closed before the loop counts as through.
+    pub(crate) fn watch<F: Future>(
+        &self,
+        progress: watch::Sender<ServiceProgress>,
+        task: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let through = self.through.clone();
+        async move {
+            let done = task.await;
+            through.cancel();
+            drop(progress);
+            done
+        }
+    }
+
     /// Why it does not count as alive, or `None`.
     pub(crate) fn trouble(&self) -> Option<String> {
         let service = self.service;
         if self.progress.has_changed().is_err() {
-            return Some(format!("the loop of the {service} service has ended"));
+            return (!self.through.is_cancelled())
+                .then(|| format!("the loop of the {service} service has ended"));
         }
         let age = self.heartbeat.age();
         (age > DEAF_AFTER).then(|| {

@@ -13,7 +13,8 @@ use key_migration::rows::Census;
 use key_migration::service::Heartbeat;
 use openstack_client::{Api, Operation, Outcome, RequestObserver as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -24,6 +25,7 @@ struct Process {
     requests: RequestDurations,
     volume: watch::Sender<ServiceProgress>,
     backup: watch::Sender<ServiceProgress>,
+    view: Arc<View>,
     counted: watch::Sender<Option<Counted>>,
     reached: watch::Sender<bool>,
     _host: watch::Sender<String>,
@@ -51,6 +53,7 @@ fn process() -> Process {
         service,
         progress,
         heartbeat: Arc::new(Heartbeat::new()),
+        through: CancellationToken::new(),
     };
     let view = Arc::new(View {
         started_at,
@@ -65,7 +68,8 @@ fn process() -> Process {
     let requests = RequestDurations::new();
     let metrics = Arc::new(Metrics::new(Arc::clone(&view), &requests));
     Process {
-        router: router(view, metrics),
+        router: router(Arc::clone(&view), metrics),
+        view,
         requests,
         volume,
         backup,
@@ -76,6 +80,11 @@ fn process() -> Process {
 }
 
 impl Process {
+    /// The end that the loop of the backup service moves, so that nobody else holds it.
+    fn take_backup(&mut self) -> watch::Sender<ServiceProgress> {
+        std::mem::replace(&mut self.backup, self.volume.clone())
+    }
+
     async fn send(&self, request: Request<Body>) -> Response {
         let router = self.router.clone();
         router.oneshot(request).await.expect("a router never fails")
@@ -249,36 +258,45 @@ async fn a_loop_that_does_not_move_for_a_minute_is_not_alive() {
 }
 
 #[tokio::test]
-async fn a_loop_that_has_ended_is_not_alive() {
-    let process = process();
-    let Process {
-        router,
-        backup,
-        volume,
-        ..
-    } = process;
-    drop(backup);
-    let get = |path: &str| Request::get(path).body(Body::empty()).expect("a request");
-    let answer = router
-        .clone()
-        .oneshot(get("/livez"))
-        .await
-        .expect("an answer");
-    let (code, body) = text(answer).await;
+async fn a_loop_that_crashed_is_not_alive() {
+    let mut process = process();
+    let progress = process.take_backup();
+    let task = process.view.loops[1].watch(progress, async { panic!("on purpose") });
+    tokio::spawn(task).await.expect_err("a crash");
+    let (code, body) = process.get("/livez").await;
     assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(
         body,
         "[+]volume ok\n[-]backup failed: the loop of the backup service has ended\n\
          livez check failed\n"
     );
-    let answer = router
-        .oneshot(get("/healthcheck"))
-        .await
-        .expect("an answer");
-    let (code, body) = text(answer).await;
+    let (code, body) = process.get("/healthcheck").await;
     assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(body, "the loop of the backup service has ended");
-    drop(volume);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_is_through_is_not_dead_however_long_the_other_takes() {
+    let mut process = process();
+    let progress = process.take_backup();
+    let (finish, finished) = oneshot::channel();
+    let task = process.view.loops[1].watch(progress, finished);
+    let task = tokio::spawn(task);
+    assert_eq!(process.get("/livez").await, ok("ok"));
+    finish.send(()).expect("the loop waits");
+    task.await.expect("no crash").expect("it was told");
+    tokio::time::advance(Duration::from_secs(120)).await;
+    let (_, body) = process.get("/livez").await;
+    assert_eq!(
+        body,
+        "[-]volume failed: the loop of the volume service has not moved for 120 s\n\
+         [+]backup ok\nlivez check failed\n"
+    );
+    let (_, body) = process.get("/healthcheck").await;
+    assert_eq!(
+        body,
+        "the loop of the volume service has not moved for 120 s"
+    );
 }
 
 #[tokio::test]
@@ -309,13 +327,27 @@ async fn healthcheck_answers_as_oslo_middleware_does() {
         .expect("a request");
     let (code, body) = text(process.send(head).await).await;
     assert_eq!((code, body.as_str()), (StatusCode::NO_CONTENT, ""));
-    let json = Request::get("/healthcheck")
-        .header("accept", "application/json")
-        .body(Body::empty())
-        .expect("a request");
-    let (_, body) = text(process.send(json).await).await;
-    let body: Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(body, json!({"detailed": false, "reasons": ["OK"]}));
+    for (accept, content_type) in [
+        ("*/*", "text/plain; charset=utf-8"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+    ] {
+        let request = Request::get("/healthcheck").header("accept", accept);
+        let answer = process
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.headers()["content-type"], content_type);
+        let (code, body) = text(answer).await;
+        assert_eq!(code, StatusCode::OK);
+        match accept {
+            "text/html" => assert!(body.contains("<td>OK</td>"), "{body}"),
+            "application/json" => assert_eq!(
+                serde_json::from_str::<Value>(&body).expect("JSON"),
+                json!({"detailed": false, "reasons": ["OK"]})
+            ),
+            _ => assert_eq!(body, "OK"),
+        }
+    }
 }
 
 #[tokio::test]
