@@ -154,7 +154,13 @@ impl<C: Clock> Board<C> {
         });
     }
 
-    pub(crate) fn pass_ends(&mut self, orphan_secrets: u64) {
+    /// After a pass that did not meet every row, what was said of the others is still said.
+    pub(crate) fn pass_ends(&mut self, met_every_row: bool, orphan_secrets: u64) {
+        if !met_every_row {
+            for (row, reason) in self.stated_before.drain() {
+                self.stated.entry(row).or_insert(reason);
+            }
+        }
         let now = self.clock.now();
         let PassTally {
             failed, deferred, ..
@@ -227,10 +233,17 @@ impl<C: Clock> Board<C> {
             .send_modify(|shown| *shown.totals.row_failures.entry(reason).or_default() += 1);
     }
 
+    /// Whether this row's trouble was said in the pass before.
+    pub(crate) fn is_known_trouble(&self, row: &RowId) -> bool {
+        self.stated_before.contains_key(row)
+    }
+
+    /// Beyond the most that are remembered nothing is said any more: the counts tell.
     fn is_news(&mut self, row: &RowId, reason: RowReason) -> bool {
-        if self.stated.len() < MOST_STATED {
-            self.stated.insert(row.clone(), reason);
+        if self.stated.len() >= MOST_STATED && !self.stated.contains_key(row) {
+            return false;
         }
+        self.stated.insert(row.clone(), reason);
         self.stated_before.get(row) != Some(&reason)
     }
 

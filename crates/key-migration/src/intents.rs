@@ -19,7 +19,7 @@ pub(crate) const ADOPTABLE_AGE: Duration = Duration::from_secs(60 * 60);
 pub(crate) const DELETABLE_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// A 404 this soon after a 201 may be a stale read.
-const STALE_READ: Duration = Duration::from_secs(60);
+const STALE_READ: Duration = Duration::from_secs(10 * 60);
 
 /// How long to wait between two looks at a name that found nothing.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
@@ -115,6 +115,22 @@ pub(crate) struct Intents {
 }
 
 impl Intents {
+    /// The secrets are kept elsewhere from now on: what was stored for rows so far is none of
+    /// theirs any more. Says how many secrets that leaves, and how many POSTs without a known
+    /// outcome.
+    pub(crate) fn leave_behind(&mut self) -> (usize, usize) {
+        let kept = self.kept.drain().map(|(_, candidate)| candidate.secret);
+        let leftovers = self.leftovers.drain().flat_map(|(_, leftovers)| leftovers);
+        let secrets: HashSet<SecretId> = kept
+            .chain(leftovers.map(|leftover| leftover.secret))
+            .collect();
+        let parked = self.parked.drain().count();
+        self.mismatch = None;
+        let left = (secrets.len(), parked);
+        self.superseded.extend(secrets);
+        left
+    }
+
     /// What is to be done for this row.
     pub(crate) fn start(&self, row: &RowRef) -> Start {
         let now = Instant::now();

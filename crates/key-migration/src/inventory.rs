@@ -32,31 +32,36 @@ pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
     let reading = async move {
         let mut sample = None;
         while let Some(page) = pages.recv().await {
-            sample = sample.or_else(|| page.iter().find_map(sample_of));
-            sort_page(rows, kind, &page, intents).await?;
+            let found = sort_page(rows, kind, &page, &mut *intents).await?;
+            sample = sample.or(found);
         }
-        Ok(sample)
+        Ok((sample, intents))
     };
-    let (listed, sample) = tokio::join!(listing, reading);
-    let sample = sample.map_err(database_fault)?;
+    let (listed, read) = tokio::join!(listing, reading);
+    let (sample, intents) = read.map_err(database_fault)?;
     listed?;
-    match sample {
-        Some((row, secret)) => compare(keys, fixed_key, &row, secret).await,
-        None => Ok(()),
+    let Some((row, secret)) = sample else {
+        return Ok(());
+    };
+    let compared = compare(keys, fixed_key, &row, secret).await;
+    if let Err(Fault {
+        reason: Reason::FixedKeyMismatch,
+        ..
+    }) = compared
+    {
+        intents.set_mismatch(&row, secret);
     }
+    compared
 }
 
-fn sample_of(secret: &StoredSecret) -> Option<(RowRef, SecretId)> {
-    let row = SecretName::row(&secret.name)?;
-    secret.is_ours().then_some((row, secret.id))
-}
-
+/// Holds a page against the database. Hands back a secret that must hold the fixed key, if there is
+/// one: the row that it was stored for is in this database, not in that of another region.
 async fn sort_page<D: CinderDatabase>(
     rows: &D,
     kind: ResourceKind,
     page: &[StoredSecret],
     intents: &mut Intents,
-) -> Result<(), DatabaseError> {
+) -> Result<Option<(RowRef, SecretId)>, DatabaseError> {
     let named: Vec<(RowRef, &StoredSecret)> = page
         .iter()
         .filter_map(|secret| Some((SecretName::row(&secret.name)?, secret)))
@@ -64,7 +69,11 @@ async fn sort_page<D: CinderDatabase>(
         .collect();
     let ids: Vec<RowId> = named.iter().map(|(row, _)| row.id.clone()).collect();
     let keys: HashMap<RowId, RowKey> = rows.keys(kind, &ids).await?.into_iter().collect();
+    let mut sample = None;
     for (row, secret) in named {
+        if sample.is_none() && secret.is_ours() && keys.contains_key(&row.id) {
+            sample = Some((row.clone(), secret.id));
+        }
         match keys.get(&row.id) {
             Some(RowKey::AllZeros) => intents.add_leftover(&row, secret),
             Some(key) if secret.created_by_us && !key.is(secret.id) => {
@@ -76,7 +85,7 @@ async fn sort_page<D: CinderDatabase>(
             Some(_) | None => {}
         }
     }
-    Ok(())
+    Ok(sample)
 }
 
 /// This host's fixed key must be the one that a secret stored for a row holds, if it still exists.

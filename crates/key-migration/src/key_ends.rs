@@ -1,15 +1,16 @@
 //! What the end of one key means for the pass: what is kept, what is said, and whether the others
 //! go on.
 
-use crate::ids::{RequestId, RowRef, SecretId};
-use crate::intents::Candidate;
+use std::time::Duration;
+
+use crate::ids::{RowRef, SecretId};
+use crate::intents::{Candidate, Origin};
 use crate::inventory::mismatch;
 use crate::messages;
-use crate::one_key::{KeyEnd, delete_unused};
+use crate::one_key::KeyEnd;
 use crate::pass::{Course, Interrupt, Pass, PassEnd};
 use crate::ports::{CinderDatabase, Clock, KeyManager};
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
-use crate::service::Environment;
 
 /// Keys in a row that Barbican may fail before it is left alone for a while.
 const MOST_TROUBLE: u32 = 3;
@@ -21,14 +22,18 @@ where
     C: Clock,
     I: Interrupt,
 {
-    pub(crate) fn key_ended(&mut self, course: &mut Course, row: &RowRef, end: KeyEnd) {
+    /// `said` tells whether the operator knows that the key was begun.
+    pub(crate) fn key_ended(&mut self, course: &mut Course, row: &RowRef, end: KeyEnd, said: bool) {
         match end {
             KeyEnd::Migrated(secret) => {
                 self.intents.close(row, Some(secret));
-                self.say_what_was_withheld(row);
+                if !said {
+                    self.say_what_was_withheld(row);
+                }
                 self.board.migrated();
                 course.opened = true;
                 course.trouble = 0;
+                self.stumbles.are_over();
             }
             KeyEnd::NotOurs { left, deleted } => self.not_ours(row, left, deleted),
             KeyEnd::Stored(candidate) => {
@@ -56,14 +61,14 @@ where
             KeyEnd::Trouble { message, kept } => {
                 self.keep(row, kept);
                 let news = self.board.failed(&row.id, RowReason::Refused);
-                self.trouble(course, &message, news);
+                self.trouble(course, row, &message, news);
             }
             KeyEnd::Unknown { message } => {
                 self.intents
                     .park(row, self.environment.settings.unknown_outcome_wait);
                 self.board.count_failure(RowReason::UnknownOutcome);
                 let news = self.board.deferred(&row.id, RowReason::UnknownOutcome);
-                self.trouble(course, &message, news);
+                self.trouble(course, row, &message, news);
             }
             KeyEnd::FoundNothing => {
                 self.intents.found_nothing(row);
@@ -73,21 +78,30 @@ where
                     "nothing is stored under its name yet",
                 );
             }
-            KeyEnd::NotAdoptable(secret) => {
+            KeyEnd::NotAdoptable(candidate) => {
+                let secret = candidate.secret;
                 self.intents.forget(row, secret);
-                self.intents.found_nothing(row);
+                if candidate.origin == Origin::Found {
+                    self.intents.found_nothing(row);
+                } else {
+                    // It was stored and is not to be seen: its name tells before another is.
+                    self.intents.park(row, Duration::ZERO);
+                }
                 let message = format!("secret {secret}, found under its name, is not fit for it");
                 self.defer(row, RowReason::UnknownOutcome, &message);
             }
             KeyEnd::Fault { fault, kept } => {
+                if kept.is_some() && self.unlisted.is_none() {
+                    self.stumbles.over(&row.id);
+                }
                 self.keep(row, kept);
-                self.fault(course, &fault);
+                self.fault(course, row, &fault);
             }
             KeyEnd::Mismatch(candidate) => {
                 self.intents.keep(row, candidate);
                 self.intents.set_mismatch(row, candidate.secret);
                 self.board.count_failure(RowReason::ReadbackMismatch);
-                self.fault(course, &mismatch(row, candidate.secret));
+                self.fault(course, row, &mismatch(row, candidate.secret));
             }
         }
     }
@@ -112,13 +126,6 @@ where
         }
     }
 
-    pub(crate) async fn drop_spare(&mut self, row: &RowRef, spare: Candidate) {
-        let Environment { keys, rows, .. } = self.environment;
-        if !delete_unused(&**keys, &**rows, spare, RequestId::random()).await {
-            self.intents.supersede(row, spare.secret);
-        }
-    }
-
     pub(crate) fn defer(&mut self, row: &RowRef, reason: RowReason, message: &str) {
         if self.board.deferred(&row.id, reason) && self.probing.is_none() {
             messages::deferred(row, reason, message);
@@ -127,12 +134,14 @@ where
 
     /// Barbican failed one key in a way that others may meet too: after some in a row, or the
     /// probing one, it is left alone for a while.
-    fn trouble(&mut self, course: &mut Course, message: &str, news: bool) {
+    fn trouble(&mut self, course: &mut Course, row: &RowRef, message: &str, news: bool) {
         course.trouble += 1;
+        self.stumbles.over(&row.id);
         let remedy = "see the log of the Barbican API, and of what stands in front of it";
         let fault = Fault::new(Reason::BarbicanFailing, message, remedy);
         let ends = self.probing.is_some() || course.trouble >= MOST_TROUBLE;
         let said = matches!(course.end, Some(PassEnd::Faulted(_))) || !self.is_change(&fault);
+        self.say_if_another_block(row, &fault);
         if !said && (news || ends) {
             messages::key_failed(message);
         }
@@ -145,13 +154,26 @@ where
     }
 
     /// Says what hits every key, once, and ends the pass.
-    pub(crate) fn fault(&mut self, course: &mut Course, fault: &Fault) {
+    pub(crate) fn fault(&mut self, course: &mut Course, row: &RowRef, fault: &Fault) {
         let already = matches!(course.end, Some(PassEnd::Faulted(_)));
         if !already && self.is_change(fault) {
+            self.say_if_another_block(row, fault);
             messages::key_failed(&fault.message);
             messages::remedy(&fault.remedy);
         }
         self.end_with(course, fault.clone());
+    }
+
+    /// What the service waited for is given, and now something else stands in the way: the
+    /// operator is told of the key that found out.
+    fn say_if_another_block(&mut self, row: &RowRef, fault: &Fault) {
+        if self
+            .probing
+            .as_ref()
+            .is_some_and(|known| known.reason != fault.reason)
+        {
+            self.say_what_was_withheld(row);
+        }
     }
 
     pub(crate) fn end_with(&mut self, course: &mut Course, fault: Fault) {
@@ -172,9 +194,9 @@ where
     fn say_what_was_withheld(&mut self, row: &RowRef) {
         if let Some(gone) = self.probing.take() {
             messages::going_on(self.environment.settings.service, gone.reason);
-            messages::starting();
-            messages::migrating(row);
             self.board.state(ServiceState::Migrating, None, None);
         }
+        self.say_starting();
+        messages::migrating(row);
     }
 }

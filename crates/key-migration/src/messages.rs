@@ -53,6 +53,24 @@ pub fn going_on(service: Service, reason: Reason) {
     info!(target: LOGGER, "Migration of {service} encryption keys goes on (no longer {reason}).");
 }
 
+/// The listing of what earlier runs stored takes long.
+pub fn listing() {
+    info!(
+        target: LOGGER,
+        "Barbican is still listing what earlier runs stored; keys are migrated once that is known."
+    );
+}
+
+/// Secrets are kept elsewhere than before.
+pub fn moved_elsewhere(secrets: usize, parked: usize) {
+    warn!(
+        target: LOGGER,
+        "Secrets are stored by another user, in another project or at another Barbican from now \
+         on; {secrets} stored before and not switched yet are superseded, and {parked} requests \
+         whose outcome is not known are given up."
+    );
+}
+
 /// A row waits for something that passes by itself.
 pub fn deferred(row: &RowRef, reason: RowReason, message: &str) {
     info!(target: LOGGER, "Deferring {row} ({reason}): {message}");

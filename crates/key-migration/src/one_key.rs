@@ -54,7 +54,7 @@ pub(crate) enum KeyEnd {
     /// Nothing is stored under its name.
     FoundNothing,
     /// The candidate is not fit for this row.
-    NotAdoptable(SecretId),
+    NotAdoptable(Candidate),
     /// The secret is stored; it is switched later.
     Stored(Candidate),
     /// Something that hits every key.
@@ -257,7 +257,7 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
     async fn no_other_row_has(&self, candidate: Candidate) -> Result<(), KeyEnd> {
         match self.rows.refers_to(candidate.secret).await {
             Ok(false) => Ok(()),
-            Ok(true) => Err(KeyEnd::NotAdoptable(candidate.secret)),
+            Ok(true) => Err(KeyEnd::NotAdoptable(candidate)),
             Err(error) => Err(self.database_end(error, Some(candidate))),
         }
     }
@@ -320,7 +320,7 @@ impl<M: KeyManager, D: CinderDatabase> KeyWork<M, D> {
                 message,
                 kept,
             },
-            SecretError::NotFound(secret) if !candidate.is_fresh() => KeyEnd::NotAdoptable(secret),
+            SecretError::NotFound(_) if !candidate.is_fresh() => KeyEnd::NotAdoptable(candidate),
             error @ (SecretError::Failed(_) | SecretError::NotFound(_)) => KeyEnd::Trouble {
                 message: error.to_string(),
                 kept,

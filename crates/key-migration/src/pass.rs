@@ -3,7 +3,7 @@
 //! A pass takes no input but the settings and may be ended anywhere: the next pass is the retry.
 //! It starts with one key; the others follow its first success. What would hit every key ends it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::board::Board;
 use crate::census::CensusKeeper;
 use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, ResourceKind, RowId, RowRef, UserId};
-use crate::intents::{Intents, Start};
+use crate::intents::{Candidate, Intents, Start};
 use crate::inventory::database_fault;
 use crate::messages;
-use crate::one_key::{KeyEnd, KeyReport, KeyWork, Task};
+use crate::one_key::{KeyEnd, KeyReport, KeyWork, Task, delete_unused};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::reasons::{Fault, RowReason};
 use crate::rows::{ScannedRow, Scope};
@@ -35,6 +35,9 @@ const LOOK_AROUND: Duration = Duration::from_secs(5);
 
 /// The longest wait between two keys that a rate asks for.
 const MOST_SPACING: Duration = Duration::from_secs(3600);
+
+/// Keys in a row that may fail before the walk begins behind the last of them.
+const MOST_STUMBLES: u32 = 5;
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -70,19 +73,62 @@ pub(crate) struct Pass<'a, M, D, C, I> {
     pub(crate) probing: &'a mut Option<Fault>,
     /// Why the listing was refused: one secret may be stored, to see whether that is too.
     pub(crate) unlisted: Option<Fault>,
+    /// Rows that Barbican failed in this and in earlier passes.
+    pub(crate) stumbles: &'a mut Stumbles,
+    /// Whether it was said that a migration starts; a pass that only meets rows whose trouble is
+    /// known says nothing.
+    pub(crate) starting_said: &'a mut bool,
 }
 
-type KeyDone = (RowRef, Span, KeyReport);
+/// A key that has come to its end.
+struct KeyDone {
+    row: RowRef,
+    span: Span,
+    report: KeyReport,
+    /// Whether it was said that it was begun.
+    said: bool,
+}
 
 enum Event {
     Key(Box<KeyDone>),
+    SpareDone {
+        row: RowRef,
+        spare: Candidate,
+        deleted: bool,
+    },
     Page(Result<Vec<ScannedRow>, DatabaseError>),
     Counted,
 }
 
+/// Rows that Barbican failed since a key was migrated. After some of them the walk begins behind
+/// the last one, so that no row keeps the others from being tried for good; and not at once, as
+/// each further row may leave one more secret that cannot be used yet.
+#[derive(Debug, Default)]
+pub(crate) struct Stumbles {
+    times: u32,
+    begin_after: Option<RowId>,
+}
+
+impl Stumbles {
+    pub(crate) fn over(&mut self, row: &RowId) {
+        self.times += 1;
+        if self.times == MOST_STUMBLES {
+            self.times = 0;
+            self.begin_after = Some(row.clone());
+        }
+    }
+
+    pub(crate) fn are_over(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The rows in the order of their IDs, from any of them round to the same.
 struct Walk {
     rows: VecDeque<ScannedRow>,
     after: Option<RowId>,
+    began_after: Option<RowId>,
+    came_round: bool,
     fetching: bool,
     exhausted: bool,
 }
@@ -105,6 +151,8 @@ impl Drop for Begun {
 pub(crate) struct Course {
     walk: Walk,
     keys_in_flight: usize,
+    /// The rows of the keys in flight: none is begun twice.
+    begun: HashSet<RowId>,
     /// A key succeeded: the others may follow.
     pub(crate) opened: bool,
     /// Keys in a row that Barbican failed.
@@ -126,12 +174,8 @@ where
     /// waited for.
     pub(crate) async fn run(mut self) -> PassEnd {
         let mut course = Course {
-            walk: Walk {
-                rows: VecDeque::new(),
-                after: None,
-                fetching: false,
-                exhausted: false,
-            },
+            walk: Walk::from(self.stumbles.begin_after.clone()),
+            begun: HashSet::new(),
             keys_in_flight: 0,
             opened: false,
             trouble: 0,
@@ -146,9 +190,15 @@ where
             if events.is_empty() && over {
                 return course.end.unwrap_or(PassEnd::Walked);
             }
+            // Pages and counts are not waited for; they leave nothing half done.
+            if course.keys_in_flight == 0
+                && let Some(end) = course.end.take()
+            {
+                return end;
+            }
             tokio::select! {
                 Some(event) = events.next(), if !events.is_empty() => {
-                    self.handle(&mut course, event).await;
+                    self.handle(&mut course, &events, event);
                 }
                 () = self.interrupt.interrupted(), if course.end.is_none() => {
                     course.end = Some(PassEnd::Interrupted);
@@ -172,8 +222,12 @@ where
                 kind: self.kind(),
                 id: scanned.id.clone(),
             };
+            if course.begun.contains(&row.id) {
+                continue;
+            }
             if let Some(task) = self.task_for(course, &row, &scanned) {
                 course.keys_in_flight += 1;
+                course.begun.insert(row.id.clone());
                 course.next_start = self.next_start();
                 events.push(self.begin(row, task));
             }
@@ -256,7 +310,7 @@ where
             (Start::Store, None) => Some(Task::StoreAndSwitch),
             (Start::LookUp | Start::Use(_), Some(refused)) => {
                 let refused = refused.clone();
-                self.fault(course, &refused);
+                self.fault(course, row, &refused);
                 None
             }
             (Start::Use(candidate), None) => Some(Task::Switch(candidate)),
@@ -264,10 +318,12 @@ where
         }
     }
 
-    fn begin(&self, row: RowRef, task: Task) -> BoxFuture<'a, Event> {
+    fn begin(&mut self, row: RowRef, task: Task) -> BoxFuture<'a, Event> {
         let request = RequestId::random();
         let span = info_span!(target: messages::LOGGER, "key", request_id = %request, row = %row);
-        if self.probing.is_none() {
+        let said = self.probing.is_none() && !self.board.is_known_trouble(&row.id);
+        if said {
+            self.say_starting();
             span.in_scope(|| messages::migrating(&row));
         }
         let work = KeyWork {
@@ -283,11 +339,21 @@ where
         Box::pin(async move {
             let report = work.await;
             begun.ended = true;
-            Event::Key(Box::new((begun.row.clone(), span, report)))
+            Event::Key(Box::new(KeyDone {
+                row: begun.row.clone(),
+                span,
+                report,
+                said,
+            }))
         })
     }
 
-    async fn handle(&mut self, course: &mut Course, event: Event) {
+    fn handle(
+        &mut self,
+        course: &mut Course,
+        events: &FuturesUnordered<BoxFuture<'a, Event>>,
+        event: Event,
+    ) {
         match event {
             Event::Counted => {
                 course.next_count = Some(Instant::now() + self.environment.settings.interval);
@@ -304,18 +370,56 @@ where
             }
             Event::Key(done) => {
                 course.keys_in_flight -= 1;
-                let (row, span, KeyReport { end, found }) = *done;
+                let KeyDone {
+                    row,
+                    span,
+                    report: KeyReport { end, found },
+                    said,
+                } = *done;
+                course.begun.remove(&row.id);
                 for secret in found {
                     self.intents.add_found(&row, secret);
                 }
                 if let KeyEnd::Migrated(secret) = &end
                     && let Some(spare) = self.intents.take_spare(&row, *secret)
                 {
-                    self.drop_spare(&row, spare).await;
+                    course.keys_in_flight += 1;
+                    events.push(self.drop_spare(row.clone(), spare));
                 }
-                span.in_scope(|| self.key_ended(course, &row, end));
+                span.in_scope(|| self.key_ended(course, &row, end, said));
                 self.board.orphan_secrets(self.intents.superseded());
             }
+            Event::SpareDone {
+                row,
+                spare,
+                deleted,
+            } => {
+                course.keys_in_flight -= 1;
+                if !deleted {
+                    self.intents.supersede(&row, spare.secret);
+                    self.board.orphan_secrets(self.intents.superseded());
+                }
+            }
+        }
+    }
+
+    /// Deletes a second secret that this process stored for a row, beside the keys in flight.
+    fn drop_spare(&self, row: RowRef, spare: Candidate) -> BoxFuture<'a, Event> {
+        let Environment { keys, rows, .. } = self.environment.clone();
+        Box::pin(async move {
+            let deleted = delete_unused(&*keys, &*rows, spare, RequestId::random()).await;
+            Event::SpareDone {
+                row,
+                spare,
+                deleted,
+            }
+        })
+    }
+
+    /// Says once a pass that a migration starts.
+    pub(crate) fn say_starting(&mut self) {
+        if !std::mem::replace(self.starting_said, true) {
+            messages::starting();
         }
     }
 
@@ -335,15 +439,36 @@ impl Course {
 }
 
 impl Walk {
+    fn from(began_after: Option<RowId>) -> Self {
+        Self {
+            rows: VecDeque::new(),
+            after: began_after.clone(),
+            began_after,
+            came_round: false,
+            fetching: false,
+            exhausted: false,
+        }
+    }
+
     fn wants_page(&self) -> bool {
         !self.fetching && !self.exhausted && self.rows.len() < PAGE as usize / 2
     }
 
     fn take_page(&mut self, page: Vec<ScannedRow>) {
         self.fetching = false;
-        self.exhausted = page.len() < PAGE as usize;
+        let at_the_end = page.len() < PAGE as usize;
         self.after = page.last().map(|row| row.id.clone()).or(self.after.take());
-        self.rows.extend(page);
+        let beyond =
+            |row: &ScannedRow| self.came_round && Some(&row.id) > self.began_after.as_ref();
+        let met_before = page.iter().any(beyond);
+        self.rows
+            .extend(page.into_iter().filter(|row| !beyond(row)));
+        if at_the_end && !self.came_round && self.began_after.is_some() {
+            self.came_round = true;
+            self.after = None;
+        } else {
+            self.exhausted = at_the_end || met_before;
+        }
     }
 
     fn is_over(&self) -> bool {

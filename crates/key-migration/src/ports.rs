@@ -24,6 +24,10 @@ pub trait Clock: Send + Sync + 'static {
 /// No method repeats a request by itself, except once after a token was renewed: a 401 is answered
 /// before anything takes effect.
 pub trait KeyManager: Send + Sync + 'static {
+    /// Tells where secrets are kept and whose they are. Two key managers with the same words see
+    /// the same secrets; it holds nothing secret.
+    fn identity(&self) -> String;
+
     /// One cheap request that changes nothing: do Keystone and Barbican answer?
     ///
     /// # Errors

@@ -71,6 +71,7 @@ async fn settle_row<M: KeyManager, D: CinderDatabase>(
             intents.add_found(&row, secret);
         }
     }
+    let was_begun_here = intents.kept(&row).is_some();
     if let Some(kept) = intents.kept(&row)
         && Some(kept.secret) != holds
         && delete_unused(keys, rows, kept, request).await
@@ -81,11 +82,14 @@ async fn settle_row<M: KeyManager, D: CinderDatabase>(
         .kept(&row)
         .is_some_and(|kept| Some(kept.secret) == holds);
     let unused = intents.close(&row, holds);
-    Ok(Some(if unheard {
-        Settled::Migrated
+    Ok(if unheard {
+        Some(Settled::Migrated)
+    } else if unused.is_empty() && !was_begun_here {
+        // Whoever stored what was found for it has switched it, or it is gone with all of that.
+        None
     } else {
-        Settled::Lost(row, unused)
-    }))
+        Some(Settled::Lost(row, unused))
+    })
 }
 
 /// What a request that was not answered stored under the name of the row, and nothing refers to.

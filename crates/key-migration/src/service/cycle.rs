@@ -1,21 +1,25 @@
 //! What one cycle of a service does: gates, listing, pass, summary.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Environment, Finding, KeyMigrator, Mode};
+use super::{Environment, Finding, KeyMigrator, Listed, Mode};
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
 use crate::ids::{RequestId, Service};
 use crate::inventory::{self, database_fault};
 use crate::messages;
-use crate::pass::{Pass, PassEnd};
+use crate::pass::{Interrupt, Pass, PassEnd};
 use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::progress::Counted;
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 use crate::rows::Scope;
 use crate::settle::{Settled, settle};
+
+/// After this time a listing is worth a line.
+const LONG: Duration = Duration::from_secs(10);
 
 impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     pub(super) async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
@@ -108,18 +112,26 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let first = environment.rows.zero_rows(scope, None, 1).await;
         self.passes += 1;
         if first.map_err(database_fault)?.is_empty() {
+            if self.blocked.is_some() {
+                self.settle(environment).await?;
+            }
             self.board.remaining(0);
             return self.nothing_left(environment).await;
         }
         let limit = environment.settings.max_concurrency;
         self.board.pass_begins(scope.names(), limit);
-        if self.blocked.is_none() {
+        let first_pass = self.passes == 1 && self.blocked.is_none();
+        if first_pass {
             messages::starting();
+        }
+        if self.blocked.is_none() {
             self.board.state(ServiceState::Migrating, None, None);
         }
         let before = Instant::now();
-        let end = self.pass(environment, scope, fixed_key).await;
-        self.board.pass_ends(self.intents.superseded());
+        let end = self.pass(environment, scope, fixed_key, first_pass).await;
+        let met_every_row = matches!(end, PassEnd::Walked);
+        self.board
+            .pass_ends(met_every_row, self.intents.superseded());
         self.after_pass(environment, scope, end, before).await
     }
 
@@ -155,7 +167,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             .unwrap_or_default();
         self.board
             .pass_begins(owned, environment.settings.max_concurrency);
-        self.board.pass_ends(self.intents.superseded());
+        self.board.pass_ends(true, self.intents.superseded());
         self.summarise(environment, None)
             .await
             .map_err(database_fault)?;
@@ -170,15 +182,16 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         environment: &Environment<M, D>,
         scope: &Scope,
         fixed_key: &Arc<FixedKey>,
+        mut starting_said: bool,
     ) -> PassEnd {
         let mut unlisted = None;
+        let mut interrupt = self.control.clone();
         loop {
-            let stop = self.control.stop.clone();
             let count = environment.rows.count_zero_rows(scope);
             let listed = async { tokio::join!(self.list(environment, fixed_key), count) };
             let (listed, counted) = tokio::select! {
                 done = listed => done,
-                () = stop.cancelled() => return PassEnd::Interrupted,
+                () = interrupt.interrupted() => return PassEnd::Interrupted,
             };
             match counted {
                 Ok(remaining) => self.board.remaining(remaining),
@@ -207,6 +220,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
                 interrupt: &mut self.control,
                 most,
                 probing: &mut self.blocked,
+                stumbles: &mut self.stumbles,
+                starting_said: &mut starting_said,
                 unlisted: unlisted.clone(),
             };
             match (pass.run().await, &unlisted) {
@@ -230,25 +245,48 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         environment: &Environment<M, D>,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<(), Fault> {
-        if let Some((row, secret)) = self.intents.mismatch() {
-            inventory::compare(&*environment.keys, fixed_key, &row, secret).await?;
-            self.intents.clear_mismatch();
-        }
-        if self
-            .listed_for
+        let identity = environment.keys.identity();
+        let listed = self
+            .listed
             .as_ref()
-            .is_some_and(|listed| Arc::ptr_eq(listed, fixed_key))
-        {
+            .filter(|listed| listed.identity == identity);
+        if listed.is_some_and(|listed| listed.fixed_key.same_as(fixed_key)) {
+            self.recheck_mismatch(environment, fixed_key).await?;
             return match self.blocked {
                 Some(_) => environment.keys.probe(RequestId::random()).await,
                 None => Ok(()),
             };
         }
+        if self.listed.is_some() && listed.is_none() {
+            let (secrets, parked) = self.intents.leave_behind();
+            if secrets + parked > 0 {
+                messages::moved_elsewhere(secrets, parked);
+            }
+            self.listed = None;
+        }
+        self.recheck_mismatch(environment, fixed_key).await?;
         let kind = environment.settings.service.kind();
         let (keys, rows) = (&*environment.keys, &*environment.rows);
         let listing = inventory::take(keys, rows, fixed_key, kind, &mut self.intents);
-        listing.await?;
-        self.listed_for = Some(Arc::clone(fixed_key));
+        said_if_long(listing, messages::listing).await?;
+        let fixed_key = Arc::clone(fixed_key);
+        self.listed = Some(Listed {
+            identity,
+            fixed_key,
+        });
+        Ok(())
+    }
+
+    /// A secret that did not hold the fixed key: nothing goes on before it does, or is gone.
+    async fn recheck_mismatch(
+        &mut self,
+        environment: &Environment<M, D>,
+        fixed_key: &FixedKey,
+    ) -> Result<(), Fault> {
+        if let Some((row, secret)) = self.intents.mismatch() {
+            inventory::compare(&*environment.keys, fixed_key, &row, secret).await?;
+            self.intents.clear_mismatch();
+        }
         Ok(())
     }
 
@@ -304,4 +342,14 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             messages::going_on(service, gone.reason);
         }
     }
+}
+
+/// Does it, and says so if it takes long.
+async fn said_if_long<T>(step: impl Future<Output = T>, say: fn()) -> T {
+    tokio::pin!(step);
+    tokio::select! {
+        done = &mut step => return done,
+        () = tokio::time::sleep(LONG) => say(),
+    }
+    step.await
 }

@@ -15,7 +15,7 @@ use crate::census::CensusKeeper;
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
 use crate::intents::Intents;
-use crate::pass::Interrupt;
+use crate::pass::{Interrupt, Stumbles};
 use crate::ports::{CinderDatabase, Clock, KeyManager};
 use crate::progress::{ServiceProgress, StatedReason};
 use crate::reasons::{Fault, Reason, ServiceState};
@@ -95,12 +95,19 @@ pub struct KeyMigrator<M, D, C> {
     board: Board<C>,
     mode: Mode,
     intents: Intents,
-    listed_for: Option<Arc<FixedKey>>,
+    listed: Option<Listed>,
+    stumbles: Stumbles,
     gate: Option<Gate>,
     key_need_said: bool,
     blocked: Option<Fault>,
     summary: Summary<C>,
     passes: u64,
+}
+
+/// What the listing was made for; it is made again for anything else.
+struct Listed {
+    identity: String,
+    fixed_key: Arc<FixedKey>,
 }
 
 struct Control<M, D> {
@@ -130,7 +137,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             heartbeat: wiring.heartbeat,
             mode: wiring.mode,
             intents: Intents::default(),
-            listed_for: None,
+            listed: None,
+            stumbles: Stumbles::default(),
             gate: None,
             key_need_said: false,
             blocked: None,
@@ -229,6 +237,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     async fn ending(&self, environment: &Environment<M, D>, finding: &Finding) -> Option<Ending> {
         let failed = self.board.tally().failed;
         match finding {
+            // A POST whose outcome is not known is looked up first, if that is still to come.
+            Finding::Blocked(_) if self.intents.next_look().is_some() => None,
             Finding::Blocked(_) => Some(Ending::Failed),
             Finding::Interrupted => None,
             Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_))
@@ -253,6 +263,15 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             Ok(0) => Ending::NothingLeft,
             Ok(_) => Ending::SomethingLeft,
             Err(_) => Ending::Failed,
+        }
+    }
+}
+
+impl<M, D> Clone for Control<M, D> {
+    fn clone(&self) -> Self {
+        Self {
+            environment: self.environment.clone(),
+            stop: self.stop.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 mod chaos;
 mod complete;
+mod endurance;
 mod gates;
 mod leftovers;
 mod lookups;

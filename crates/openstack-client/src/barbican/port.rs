@@ -7,14 +7,31 @@ use key_migration::reasons::Fault;
 use key_migration::rows::Readers;
 use reqwest::{Method, StatusCode};
 use tokio::sync::mpsc;
+use url::Url;
 
 use super::trouble::{Trouble, Verdict};
 use super::{Ask, BarbicanKeyManager, JSON, wire};
+use crate::config::{BarbicanConfig, Credentials, PasswordCredentials};
 use crate::observer::Operation;
 
 const OCTETS: &str = "application/octet-stream";
 
 impl KeyManager for BarbicanKeyManager {
+    fn identity(&self) -> String {
+        let keystone = self.session.config();
+        let Credentials::Password(PasswordCredentials { user, project, .. }) =
+            &keystone.credentials;
+        let BarbicanConfig {
+            endpoint,
+            interface,
+            region_name,
+            ..
+        } = &self.config;
+        let at = endpoint.as_ref().map(Url::as_str);
+        let url = keystone.auth_url.as_str();
+        format!("{url} {user:?} {project:?} {at:?} {interface:?} {region_name:?}")
+    }
+
     async fn probe(&self, request: RequestId) -> Result<(), Fault> {
         let ask = Ask {
             query: vec![("limit", "1".into())],

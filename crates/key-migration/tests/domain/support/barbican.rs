@@ -21,6 +21,10 @@ pub(crate) struct Barbican {
 }
 
 impl KeyManager for Barbican {
+    fn identity(&self) -> String {
+        self.cloud.world().identity.clone()
+    }
+
     async fn probe(&self, _: RequestId) -> Result<(), Fault> {
         let (in_flight, trouble) = self.cloud.enter(Op::Probe, "").await;
         self.cloud.leave(Op::Probe, "", in_flight).await;

@@ -100,6 +100,8 @@ pub(crate) struct World {
     pub(crate) violations: Vec<String>,
     pub(crate) daemons: u64,
     pub(crate) page_size: usize,
+    /// Where secrets are kept, and whose they are.
+    pub(crate) identity: String,
     /// When this daemon looked for secrets of a row, successfully.
     pub(crate) looked: BTreeMap<String, Vec<Instant>>,
     /// When this daemon got no answer to its last request to store a row's secret.
@@ -124,6 +126,7 @@ impl World {
             violations: Vec::new(),
             daemons: 0,
             page_size: 100,
+            identity: "cinder at this Barbican".into(),
             looked: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             listed: None,
