@@ -26,8 +26,9 @@ enum CommandArgs {
     Run(RunArgs),
     /// Ask the running daemon whether it is alive
     ///
-    /// The exit status is 0 if it is, else 1.
-    Healthcheck(ConfigArgs),
+    /// Takes the same --service and --config options as the run that it asks after. The exit
+    /// status is 0 if that is alive, else 1.
+    Healthcheck(HealthcheckArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,15 @@ struct RunArgs {
     /// Migrate at most this many keys of each service
     #[arg(long, value_name = "N", requires = "once")]
     limit: Option<u64>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct HealthcheckArgs {
+    /// The daemon serves this service only; may be repeated
+    #[arg(long, value_name = "SERVICE")]
+    service: Vec<ServiceArg>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -99,8 +109,8 @@ pub(crate) fn parse(
             once: run.once,
             limit: run.limit,
         }),
-        CommandArgs::Healthcheck(config) => {
-            Command::Healthcheck(origin(config, Vec::new(), matches))
+        CommandArgs::Healthcheck(args) => {
+            Command::Healthcheck(origin(args.config, args.service, matches))
         }
     })
 }

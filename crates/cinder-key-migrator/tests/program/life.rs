@@ -207,6 +207,29 @@ fn healthcheck_asks_the_daemon_over_either_kind_of_socket() {
 }
 
 #[test]
+fn healthcheck_with_the_service_of_the_daemon_finds_its_address_by_itself() {
+    let place = Place::new();
+    let socket = place.path("m.sock");
+    let file = place.configure(NO_DATABASE, NO_KEYSTONE, "");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let own = format!("[key_migrator]\nlisten = unix:{}\n", socket.display());
+    place.write("cinder.conf", &text.replace("127.0.0.1:0", "127.0.0.1:1"));
+    place.write("cinder-backup.conf", &own);
+    let at_home = |arguments: &[&str]| {
+        let mut command = program(arguments);
+        command.env("HOME", file.parent().expect("a directory"));
+        command
+    };
+    let mut daemon = Running::start(at_home(&["run", "--service", "backup"]));
+    daemon.hear("HTTP at unix:");
+    let asked = ended(at_home(&["healthcheck", "--service", "backup"]));
+    assert_eq!(asked, (0, String::new()));
+    assert_eq!(ended(at_home(&["healthcheck"])).0, 1);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
 fn a_socket_that_nobody_serves_any_more_is_replaced() {
     let place = Place::new();
     let socket = place.path("m.sock");
