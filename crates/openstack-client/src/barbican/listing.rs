@@ -1,39 +1,24 @@
 //! Listing secrets, though Barbican pages by OFFSET over a table that changes meanwhile.
 //!
-//! A page begins before its predecessor's end, and must show something of it: then nothing lies
-//! between the two. If it does not, or if `total` shrank, rows have moved forward under the walk
-//! and it starts again. New rows come at the end, where the walk ends too; but one that was
-//! stamped before it became visible may come a little before the end, so the tail is walked again
-//! until `total` is the same at its start and its end.
-//!
-//! `created` has whole seconds on MySQL. Rows of one second have no order of their own, and two
-//! pages might each leave out the same one, so `name` decides between them.
+//! Where the next page is asked for, and why nothing is left out between two, is the matter of
+//! [`course`]; here the pages are asked for and handed on.
 
-use std::collections::HashSet;
-use std::time::Duration;
+mod course;
+mod page;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, fmt::rfc2822};
-use key_migration::ids::{NAME_PREFIX, RequestId, ResourceKind, SecretId};
+use key_migration::ids::{NAME_PREFIX, RequestId, ResourceKind};
 use key_migration::ports::StoredSecret;
 use key_migration::reasons::Fault;
-use reqwest::header::DATE;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use self::course::{Course, Met};
+use self::page::{Listed, Page, read_page};
 use super::trouble::{Trouble, failing};
-use super::wire::id_in;
-use super::{Ask, BarbicanKeyManager, Heard, JSON};
+use super::{Ask, BarbicanKeyManager, JSON};
 use crate::observer::Operation;
-use crate::token::Token;
 
 /// The most that Barbican gives at once, as shipped (`max_limit_paging`).
 const PAGE: u64 = 100;
-/// How far a page reaches back into its predecessor.
-const OVERLAP: u64 = 10;
-/// How often a walk is made before it is given up.
-const WALKS: u32 = 6;
 
 /// What is listed.
 struct Query {
@@ -41,27 +26,6 @@ struct Query {
     /// Barbican's `name` filter, an SQL LIKE pattern.
     pattern: String,
     request: RequestId,
-}
-
-struct Page {
-    secrets: Vec<Listed>,
-    /// How many secrets the pattern matched when this page was made.
-    total: u64,
-}
-
-struct Listed {
-    secret: StoredSecret,
-    created: Timestamp,
-}
-
-/// How a walk over all pages ended.
-enum Walked {
-    /// Nobody listens any more.
-    Unwanted,
-    /// Rows moved under it.
-    Disturbed,
-    /// It reached the end.
-    Whole { first_total: u64, last_total: u64 },
 }
 
 /// Where the pages go.
@@ -85,7 +49,7 @@ impl BarbicanKeyManager {
             request,
         };
         let mut sink = Sink::Named(name, Vec::new());
-        self.walk_all(&query, &mut sink).await?;
+        self.walk(&query, &mut sink).await?;
         let Sink::Named(_, mut found) = sink else {
             return Ok(Vec::new());
         };
@@ -107,72 +71,21 @@ impl BarbicanKeyManager {
             pattern: format!("{}%", like_exactly(&prefix)),
             request,
         };
-        self.walk_all(&query, &mut Sink::Prefixed(&prefix, pages))
-            .await
+        self.walk(&query, &mut Sink::Prefixed(&prefix, pages)).await
     }
 
-    /// Walks until nothing can have been left out.
-    async fn walk_all(&self, query: &Query, sink: &mut Sink<'_>) -> Result<(), Fault> {
-        let mut from = 0;
-        let mut least = 0;
-        let mut disturbed = false;
-        for _ in 0..WALKS {
-            disturbed = false;
-            match self.walk(query, from, sink).await? {
-                Walked::Unwanted => return Ok(()),
-                Walked::Whole {
-                    first_total,
-                    last_total,
-                } if first_total >= least => {
-                    if first_total == last_total {
-                        return Ok(());
-                    }
-                    from = first_total.saturating_sub(PAGE);
-                    least = last_total;
-                }
-                Walked::Whole { .. } | Walked::Disturbed => {
-                    from = 0;
-                    least = 0;
-                    disturbed = true;
-                }
-            }
-        }
-        if disturbed {
-            return Err(failing(format!(
-                "secrets keep being deleted while Barbican lists them: {WALKS} listings were \
-                 incomplete"
-            )));
-        }
-        Ok(())
-    }
-
-    async fn walk(&self, query: &Query, from: u64, sink: &mut Sink<'_>) -> Result<Walked, Fault> {
-        let mut offset = from;
-        let mut first_total = None;
-        let mut last_total = 0;
-        let mut before: HashSet<SecretId> = HashSet::new();
+    /// Walks until nothing can have been left out, or nobody listens any more.
+    async fn walk(&self, query: &Query, sink: &mut Sink<'_>) -> Result<(), Fault> {
+        let mut course = Course::new(PAGE);
         loop {
-            let Page { secrets, total } = self.page(query, offset).await?;
-            let first_total = *first_total.get_or_insert(total);
-            let now: HashSet<SecretId> = secrets.iter().map(|listed| listed.secret.id).collect();
-            let torn = !before.is_empty() && before.is_disjoint(&now);
-            if torn || total < last_total || (now.is_empty() && offset < total) {
-                return Ok(Walked::Disturbed);
+            let page = self.page(query, course.offset()).await?;
+            let met = course.meet(&page)?;
+            if met == Met::Torn {
+                continue;
             }
-            let length = secrets.len() as u64;
-            if !sink.take(secrets).await {
-                return Ok(Walked::Unwanted);
+            if !sink.take(page.secrets).await || met == Met::End {
+                return Ok(());
             }
-            if offset + length >= total {
-                return Ok(Walked::Whole {
-                    first_total,
-                    last_total: total,
-                });
-            }
-            let back = OVERLAP.min(length / 2);
-            offset += length - back;
-            last_total = total;
-            before = if back == 0 { HashSet::new() } else { now };
         }
     }
 
@@ -193,21 +106,6 @@ impl BarbicanKeyManager {
         read_page(&heard)
             .ok_or_else(|| failing("Barbican's listing of secrets cannot be read".into()))
     }
-}
-
-#[derive(Deserialize)]
-struct PageBody {
-    secrets: Vec<Entry>,
-    total: u64,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    secret_ref: String,
-    name: Option<String>,
-    created: String,
-    creator_id: Option<String>,
-    status: String,
 }
 
 impl Sink<'_> {
@@ -236,54 +134,6 @@ impl Sink<'_> {
     }
 }
 
-/// Reads a page; `None` where it makes no sense.
-fn read_page(heard: &Heard) -> Option<Page> {
-    let body: PageBody = serde_json::from_slice(&heard.answer.body).ok()?;
-    let date = heard.answer.headers.get(DATE);
-    let now = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
-    let now = now.map(|now| now.timestamp());
-    let secrets = body
-        .secrets
-        .into_iter()
-        .map(|entry| entry.read(now, &heard.token))
-        .collect::<Option<_>>()?;
-    Some(Page {
-        secrets,
-        total: body.total,
-    })
-}
-
-impl Entry {
-    fn read(self, now: Option<Timestamp>, token: &Token) -> Option<Listed> {
-        let created = created_at(&self.created)?;
-        Some(Listed {
-            secret: StoredSecret {
-                id: id_in(&self.secret_ref)?,
-                name: self.name.unwrap_or_default(),
-                age: age(created, now),
-                created_by_us: self.creator_id.as_deref() == Some(token.user().id.as_str()),
-                active: self.status == "ACTIVE",
-            },
-            created,
-        })
-    }
-}
-
-/// By Barbican's clock alone. An answer without a date, or from before the secret, makes it new:
-/// too young for anything that only an old one may suffer.
-fn age(created: Timestamp, now: Option<Timestamp>) -> Duration {
-    now.and_then(|now| Duration::try_from(now.duration_since(created)).ok())
-        .unwrap_or_default()
-}
-
-/// `created` is UTC without saying so (barbican/model/models.py, `isoformat`).
-fn created_at(text: &str) -> Option<Timestamp> {
-    text.parse().ok().or_else(|| {
-        let civil: DateTime = text.parse().ok()?;
-        TimeZone::UTC.to_timestamp(civil).ok()
-    })
-}
-
 /// A LIKE pattern for this text. Which character escapes depends on Barbican's database, and
 /// Barbican decodes the name a second time, so whatever is not plain becomes `_`, any character;
 /// names are compared again on our side.
@@ -306,21 +156,5 @@ mod tests {
             like_exactly("cinder-key-migrator:v1:volume:a_b%c\\d+e é"),
             "cinder-key-migrator:v1:volume:a_b_c_d_e__"
         );
-    }
-
-    #[test]
-    fn the_age_is_told_by_barbicans_clock_alone() {
-        let now = rfc2822::parse("Mon, 23 Nov 2026 08:00:10 GMT").expect("an HTTP date");
-        let now = Some(now.timestamp());
-        let age_of = |created| age(created_at(created).expect("a time"), now);
-        assert_eq!(age_of("2026-11-23T08:00:00"), Duration::from_secs(10));
-        assert_eq!(
-            age_of("2026-11-23T08:00:00.500000"),
-            Duration::from_millis(9500)
-        );
-        assert_eq!(age_of("2026-11-23T08:00:00+00:00"), Duration::from_secs(10));
-        assert_eq!(age_of("2026-11-23T09:00:00"), Duration::ZERO);
-        let created = created_at("2026-11-23T08:00:00").expect("a time");
-        assert_eq!(age(created, None), Duration::ZERO);
     }
 }
