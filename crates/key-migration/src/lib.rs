@@ -19,3 +19,4 @@ pub mod service;
 pub mod settings;
 mod settle;
 mod summary;
+mod walk;

@@ -3,7 +3,7 @@
 //! A pass takes no input but the settings and may be ended anywhere: the next pass is the retry.
 //! It starts with one key; the others follow its first success. What would hit every key ends it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,18 +26,13 @@ use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
 use crate::reasons::{Fault, RowReason};
 use crate::rows::{ScannedRow, Scope};
 use crate::service::Environment;
-
-/// Rows a page of the walk holds.
-const PAGE: u32 = 500;
+use crate::walk::{PAGE, Stumbles, Walk};
 
 /// How often a pass looks whether anything is due while nothing ends.
 const LOOK_AROUND: Duration = Duration::from_secs(5);
 
 /// The longest wait between two keys that a rate asks for.
 const MOST_SPACING: Duration = Duration::from_secs(3600);
-
-/// Keys in a row that may fail before the walk begins behind the last of them.
-const MOST_STUMBLES: u32 = 5;
 
 /// How a pass ended.
 #[derive(Debug)]
@@ -100,39 +95,6 @@ enum Event {
     Counted,
 }
 
-/// Rows that Barbican failed since a key was migrated. After some of them the walk begins behind
-/// the last one, so that no row keeps the others from being tried for good; and not at once, as
-/// each further row may leave one more secret that cannot be used yet.
-#[derive(Debug, Default)]
-pub(crate) struct Stumbles {
-    times: u32,
-    begin_after: Option<RowId>,
-}
-
-impl Stumbles {
-    pub(crate) fn over(&mut self, row: &RowId) {
-        self.times += 1;
-        if self.times == MOST_STUMBLES {
-            self.times = 0;
-            self.begin_after = Some(row.clone());
-        }
-    }
-
-    pub(crate) fn are_over(&mut self) {
-        *self = Self::default();
-    }
-}
-
-/// The rows in the order of their IDs, from any of them round to the same.
-struct Walk {
-    rows: VecDeque<ScannedRow>,
-    after: Option<RowId>,
-    began_after: Option<RowId>,
-    came_round: bool,
-    fetching: bool,
-    exhausted: bool,
-}
-
 /// A key that was begun. One that is dropped before its end is named in the log.
 struct Begun {
     row: RowRef,
@@ -174,7 +136,7 @@ where
     /// waited for.
     pub(crate) async fn run(mut self) -> PassEnd {
         let mut course = Course {
-            walk: Walk::from(self.stumbles.begin_after.clone()),
+            walk: Walk::from(self.stumbles.begin_after()),
             begun: HashSet::new(),
             keys_in_flight: 0,
             opened: false,
@@ -435,43 +397,5 @@ where
 impl Course {
     fn is_throttled(&self) -> bool {
         Instant::now() < self.next_start
-    }
-}
-
-impl Walk {
-    fn from(began_after: Option<RowId>) -> Self {
-        Self {
-            rows: VecDeque::new(),
-            after: began_after.clone(),
-            began_after,
-            came_round: false,
-            fetching: false,
-            exhausted: false,
-        }
-    }
-
-    fn wants_page(&self) -> bool {
-        !self.fetching && !self.exhausted && self.rows.len() < PAGE as usize / 2
-    }
-
-    fn take_page(&mut self, page: Vec<ScannedRow>) {
-        self.fetching = false;
-        let at_the_end = page.len() < PAGE as usize;
-        self.after = page.last().map(|row| row.id.clone()).or(self.after.take());
-        let beyond =
-            |row: &ScannedRow| self.came_round && Some(&row.id) > self.began_after.as_ref();
-        let met_before = page.iter().any(beyond);
-        self.rows
-            .extend(page.into_iter().filter(|row| !beyond(row)));
-        if at_the_end && !self.came_round && self.began_after.is_some() {
-            self.came_round = true;
-            self.after = None;
-        } else {
-            self.exhausted = at_the_end || met_before;
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.exhausted && !self.fetching && self.rows.is_empty()
     }
 }

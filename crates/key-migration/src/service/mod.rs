@@ -15,15 +15,19 @@ use crate::census::CensusKeeper;
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
 use crate::intents::Intents;
-use crate::pass::{Interrupt, Stumbles};
+use crate::pass::Interrupt;
 use crate::ports::{CinderDatabase, Clock, KeyManager};
 use crate::progress::{ServiceProgress, StatedReason};
 use crate::reasons::{Fault, Reason, ServiceState};
 use crate::settings::Settings;
 use crate::summary::Summary;
+use crate::walk::Stumbles;
 
 /// A blocked service tries one key this often, or at its interval if that is shorter.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Walks of `--once` after which a row that none of them met is not waited for any more.
+const MOST_PUT_OFF: u32 = 3;
 
 /// The settings of a service and the adapters made from the same configuration.
 pub struct Environment<M, D> {
@@ -102,6 +106,8 @@ pub struct KeyMigrator<M, D, C> {
     blocked: Option<Fault>,
     summary: Summary<C>,
     passes: u64,
+    /// Ends of `--once` put off for a row that is to be looked up and was not met.
+    put_off: u32,
 }
 
 /// What the listing was made for; it is made again for anything else.
@@ -143,6 +149,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             key_need_said: false,
             blocked: None,
             passes: 0,
+            put_off: 0,
         }
     }
 
@@ -234,18 +241,19 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     }
 
     /// What `--once` comes to, or `None` where it has to go on.
-    async fn ending(&self, environment: &Environment<M, D>, finding: &Finding) -> Option<Ending> {
+    async fn ending(
+        &mut self,
+        environment: &Environment<M, D>,
+        finding: &Finding,
+    ) -> Option<Ending> {
         let failed = self.board.tally().failed;
+        let looks = self.looks_are_to_come();
         match finding {
             // A POST whose outcome is not known is looked up first, if that is still to come.
             Finding::Blocked(_) if self.intents.next_look().is_some() => None,
             Finding::Blocked(_) => Some(Ending::Failed),
             Finding::Interrupted => None,
-            Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_))
-                if self.intents.any_parked() =>
-            {
-                None
-            }
+            Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_)) if looks => None,
             Finding::Walked { remaining: 0 } => Some(Ending::NothingLeft),
             Finding::Walked { .. } if failed > 0 && self.board.migrated_so_far() == 0 => {
                 Some(Ending::Failed)
@@ -253,6 +261,17 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             Finding::Walked { .. } => Some(Ending::SomethingLeft),
             Finding::Disabled(_) | Finding::Paused => Some(self.left_behind(environment).await),
         }
+    }
+
+    /// Whether a walk is still going to look up what was not answered. A row that left this host
+    /// meanwhile is not met by any.
+    fn looks_are_to_come(&mut self) -> bool {
+        if !self.intents.any_parked() || self.intents.next_look().is_some() {
+            self.put_off = 0;
+            return self.intents.any_parked();
+        }
+        self.put_off += 1;
+        self.put_off <= MOST_PUT_OFF
     }
 
     async fn left_behind(&self, environment: &Environment<M, D>) -> Ending {

@@ -241,3 +241,17 @@ async fn a_stop_does_not_wait_for_a_count() {
     assert_eq!(daemon.stop().await, Ending::Stopped);
     assert!(asked.elapsed() < seconds(3), "{:?}", asked.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn once_does_not_wait_for_a_row_that_left_this_host() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(2);
+    cloud.times(1, Op::Store, stored_unanswered());
+    cloud.before(Op::Switch, |world| {
+        world.row(&volume("v1")).host = "host2@lvm#pool".into()
+    });
+    assert_eq!(
+        once(&cloud, settings(Service::Volume), None).await,
+        Ending::NothingLeft
+    );
+}
