@@ -30,6 +30,13 @@ impl Keys {
 }
 
 impl KeyManager for Keys {
+    fn identity(&self) -> String {
+        match self {
+            Self::Barbican(keys) => keys.identity(),
+            Self::NotConfigured => String::new(),
+        }
+    }
+
     async fn probe(&self, request: RequestId) -> Result<(), Fault> {
         self.barbican()?.probe(request).await
     }
