@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const FIXED_KEY: &str =
     "5ca1ab1e0ddba11c0ffee0fdecafbad15ca1ab1e0ddba11c0ffee0fdecafbad1";

@@ -2,9 +2,9 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
-use crate::running::Place;
+use crate::running::{PATIENCE, Place};
 
 /// The manager's end of the notification socket.
 pub(crate) struct Manager {
@@ -17,8 +17,6 @@ impl Manager {
     pub(crate) fn listen(place: &Place, command: &mut Command) -> Self {
         let path = place.path("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
-        let patience = Some(Duration::from_secs(60));
-        socket.set_read_timeout(patience).expect("a time limit");
         command.env("NOTIFY_SOCKET", path);
         Self {
             socket,
@@ -28,6 +26,8 @@ impl Manager {
 
     /// Waits until told something that begins so, and forgets what came before it.
     pub(crate) fn hear(&mut self, start: &str) -> String {
+        // Signs of life go on coming, so the limit is one for them all.
+        let until = Instant::now() + PATIENCE;
         loop {
             while !self.said.is_empty() {
                 let line = self.said.remove(0);
@@ -35,6 +35,10 @@ impl Manager {
                     return line;
                 }
             }
+            let rest = until.saturating_duration_since(Instant::now());
+            assert!(!rest.is_zero(), "«{start}» never came");
+            let limit = self.socket.set_read_timeout(Some(rest));
+            limit.expect("a time limit");
             let mut buffer = [0; 4096];
             let length = self.socket.recv(&mut buffer);
             let length = length.unwrap_or_else(|error| panic!("«{start}» never came: {error}"));
