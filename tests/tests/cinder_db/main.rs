@@ -58,7 +58,11 @@ impl Other {
                    WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()";
         let seen = async {
             loop {
-                for row in sqlx::raw_sql(sql).fetch_all(&mut self.0).await? {
+                let turn = ONE_LOOK.lock().await;
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                let waits = sqlx::raw_sql(sql).fetch_all(&mut self.0).await?;
+                drop(turn);
+                for row in waits {
                     let seen = LockWait {
                         connection: row.try_get(0)?,
                         since: row.try_get(1)?,
@@ -67,8 +71,6 @@ impl Other {
                         return Ok(seen);
                     }
                 }
-                // InnoDB shows the same picture again to who looks within 100 ms.
-                tokio::time::sleep(Duration::from_millis(150)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), seen)
@@ -76,6 +78,10 @@ impl Other {
             .context("nobody waits")?
     }
 }
+
+/// InnoDB makes a new picture of its transactions only if nobody has looked for 100 ms: those who
+/// look in turns without a pause between them all would see the first one for ever.
+static ONE_LOOK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A statement's wait for a lock.
 #[derive(PartialEq)]
