@@ -93,6 +93,7 @@ enum Event {
     },
     Page(Result<Vec<ScannedRow>, DatabaseError>),
     Counted,
+    CountedHere(Result<u64, DatabaseError>),
 }
 
 /// A key that was begun. One that is dropped before its end is named in the log.
@@ -146,6 +147,7 @@ where
             end: None,
         };
         let mut events: FuturesUnordered<BoxFuture<'a, Event>> = FuturesUnordered::new();
+        events.push(self.count_here());
         loop {
             self.start_what_may(&mut course, &events);
             let over = course.end.is_some() || course.walk.is_over() || self.left_to_ask(0) == 0;
@@ -207,6 +209,12 @@ where
                 Event::Page(rows.zero_rows(scope, after.as_ref(), PAGE).await)
             }));
         }
+    }
+
+    /// How much there is to do, beside the first keys: on a large host the count takes a while.
+    fn count_here(&self) -> BoxFuture<'a, Event> {
+        let (rows, scope) = (Arc::clone(&self.environment.rows), self.scope);
+        Box::pin(async move { Event::CountedHere(rows.count_zero_rows(scope).await) })
     }
 
     fn count(&self) -> BoxFuture<'a, Event> {
@@ -317,6 +325,12 @@ where
         event: Event,
     ) {
         match event {
+            // Where it failed, the count after the walk says so.
+            Event::CountedHere(count) => {
+                if let Ok(remaining) = count {
+                    self.board.remaining(remaining);
+                }
+            }
             Event::Counted => {
                 course.next_count = Some(Instant::now() + self.environment.settings.interval);
             }

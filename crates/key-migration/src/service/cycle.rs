@@ -187,16 +187,10 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         let mut unlisted = None;
         let mut interrupt = self.control.clone();
         loop {
-            let count = environment.rows.count_zero_rows(scope);
-            let listed = async { tokio::join!(self.list(environment, fixed_key), count) };
-            let (listed, counted) = tokio::select! {
-                done = listed => done,
+            let listed = tokio::select! {
+                listed = self.list(environment, fixed_key) => listed,
                 () = interrupt.interrupted() => return PassEnd::Interrupted,
             };
-            match counted {
-                Ok(remaining) => self.board.remaining(remaining),
-                Err(error) => return self.faulted(environment, database_fault(error)),
-            }
             match listed {
                 Ok(()) => unlisted = None,
                 Err(fault) if fault.reason == Reason::RoleMissing && unlisted.is_none() => {
@@ -297,33 +291,48 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         end: PassEnd,
         before: Instant,
     ) -> Result<Finding, Fault> {
-        let tally = self.board.tally();
-        let changed = if tally.migrated > 0 {
-            Some(Instant::now())
-        } else {
-            let remaining = self.board.remaining_here();
-            self.summary
-                .misses(environment.settings.service, remaining)
-                .then_some(before)
-        };
         match end {
             PassEnd::Faulted(fault) => {
+                if fault.reason != Reason::DatabaseUnreachable {
+                    self.count_here(environment, scope).await?;
+                }
                 // Where the database is what fails, the fault says so already.
-                let _ = self.summarise(environment, changed).await;
+                let _ = self
+                    .summarise(environment, self.last_change(environment, before))
+                    .await;
                 Ok(Finding::Blocked(fault))
             }
             PassEnd::Interrupted | PassEnd::ListAgain => Ok(Finding::Interrupted),
             PassEnd::Walked => {
-                let count = environment.rows.count_zero_rows(scope).await;
-                let remaining = count.map_err(database_fault)?;
-                self.board.remaining(remaining);
-                self.summarise(environment, changed)
+                let remaining = self.count_here(environment, scope).await?;
+                self.summarise(environment, self.last_change(environment, before))
                     .await
                     .map_err(database_fault)?;
                 self.say_going_on(environment.settings.service);
                 Ok(Finding::Walked { remaining })
             }
         }
+    }
+
+    async fn count_here(
+        &self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+    ) -> Result<u64, Fault> {
+        let count = environment.rows.count_zero_rows(scope).await;
+        let remaining = count.map_err(database_fault)?;
+        self.board.remaining(remaining);
+        Ok(remaining)
+    }
+
+    /// Since when a count would be out of date: keys moved, or rows came that it did not see.
+    fn last_change(&self, environment: &Environment<M, D>, pass_began: Instant) -> Option<Instant> {
+        if self.board.tally().migrated > 0 {
+            return Some(Instant::now());
+        }
+        let remaining = self.board.remaining_here();
+        let misses = self.summary.misses(environment.settings.service, remaining);
+        misses.then_some(pass_began)
     }
 
     fn say_blocked(&self, service: Service, fault: &Fault) {
