@@ -2,6 +2,7 @@
 //!
 //! `CINDER_KEY_MIGRATOR` names the binary to measure; a release build is what operators run.
 
+use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -45,11 +46,11 @@ async fn keys_a_second_with_one_four_and_sixteen_in_flight() -> Result<()> {
         let started = Instant::now();
         program.line(DONE).await?;
         let seconds = started.elapsed().as_secs_f64();
-        println!(
+        show(format!(
             "{in_flight} in flight: 300 volumes with a snapshot each in {seconds:.1} s, \
              {:.1} keys/s, from start to summary",
             300.0 / seconds
-        );
+        ))?;
         program.terminate().await?;
     }
     Ok(())
@@ -94,16 +95,21 @@ async fn a_million_rows_cost_no_memory_and_no_time_to_the_first_request() -> Res
         .get()
         .context("Barbican was asked")?
         .duration_since(started);
-    println!(
+    show(format!(
         "{ROWS} rows, {OURS} of them this host's at zeros: first request at Barbican answered \
          after {to_first:.2?}, all done after {:.1?}, peak RssAnon {:.1} MiB",
         started.elapsed(),
         f64::from(u32::try_from(peak)?) / 1024.0
-    );
+    ))?;
     assert!(peak <= MOST_MEMORY, "{peak} KiB");
     program.line("Migrating volume").await?;
     program.terminate().await?;
     Ok(())
+}
+
+/// Prints a figure past the test harness, which keeps to itself what a test that passes prints.
+fn show(figure: String) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "figure: {figure}")?)
 }
 
 /// Fills the table from one row of the real schema.
@@ -131,6 +137,8 @@ async fn fill(database: &CinderDatabase) -> Result<()> {
             .execute(&copy("host2@lvm#lvm", "UUID()", (ROWS - OURS) / 20))
             .await?;
     }
+    // As on any table that was not filled a moment ago, the planner knows what is in it.
+    database.execute("ANALYZE TABLE volumes").await?;
     Ok(())
 }
 
