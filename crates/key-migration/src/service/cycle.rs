@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Environment, Finding, KeyMigrator, Listed, Mode};
+use super::{Environment, Finding, KeyMigrator, Mode};
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
 use crate::ids::{RequestId, Service};
@@ -94,6 +94,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         scope: &Scope,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<Finding, Fault> {
+        self.leave_former_keeper(environment.keys.identity());
         if self.blocked.is_none() {
             self.settle(environment).await?;
         }
@@ -133,6 +134,20 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         self.board
             .pass_ends(met_every_row, self.intents.superseded());
         self.after_pass(environment, scope, end, before).await
+    }
+
+    /// Secrets are kept by another user, in another project or at another Barbican from now on:
+    /// nothing there answers for what was stored before.
+    fn leave_former_keeper(&mut self, identity: String) {
+        let former = self.keeper.replace(identity);
+        if former.is_none() || former == self.keeper {
+            return;
+        }
+        let (secrets, parked) = self.intents.leave_behind();
+        if secrets + parked > 0 {
+            messages::moved_elsewhere(secrets, parked);
+        }
+        self.listed_for = None;
     }
 
     /// Accounts for what is open for rows that the walk does not meet any more.
@@ -239,35 +254,20 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         environment: &Environment<M, D>,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<(), Fault> {
-        let identity = environment.keys.identity();
-        let listed = self
-            .listed
-            .as_ref()
-            .filter(|listed| listed.identity == identity);
-        if listed.is_some_and(|listed| listed.fixed_key.same_as(fixed_key)) {
+        let listed_for = self.listed_for.as_ref();
+        if listed_for.is_some_and(|listed| listed.same_as(fixed_key)) {
             self.recheck_mismatch(environment, fixed_key).await?;
             return match self.blocked {
                 Some(_) => environment.keys.probe(RequestId::random()).await,
                 None => Ok(()),
             };
         }
-        if self.listed.is_some() && listed.is_none() {
-            let (secrets, parked) = self.intents.leave_behind();
-            if secrets + parked > 0 {
-                messages::moved_elsewhere(secrets, parked);
-            }
-            self.listed = None;
-        }
         self.recheck_mismatch(environment, fixed_key).await?;
         let kind = environment.settings.service.kind();
         let (keys, rows) = (&*environment.keys, &*environment.rows);
         let listing = inventory::take(keys, rows, fixed_key, kind, &mut self.intents);
         said_if_long(listing, messages::listing).await?;
-        let fixed_key = Arc::clone(fixed_key);
-        self.listed = Some(Listed {
-            identity,
-            fixed_key,
-        });
+        self.listed_for = Some(Arc::clone(fixed_key));
         Ok(())
     }
 

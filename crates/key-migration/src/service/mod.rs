@@ -99,7 +99,10 @@ pub struct KeyMigrator<M, D, C> {
     board: Board<C>,
     mode: Mode,
     intents: Intents,
-    listed: Option<Listed>,
+    /// Who keeps the secrets that the intents speak of.
+    keeper: Option<String>,
+    /// The fixed key that the listing was made for; it is made again for another one.
+    listed_for: Option<Arc<FixedKey>>,
     stumbles: Stumbles,
     gate: Option<Gate>,
     key_need_said: bool,
@@ -108,12 +111,6 @@ pub struct KeyMigrator<M, D, C> {
     passes: u64,
     /// Ends of `--once` put off for a row that is to be looked up and was not met.
     put_off: u32,
-}
-
-/// What the listing was made for; it is made again for anything else.
-struct Listed {
-    identity: String,
-    fixed_key: Arc<FixedKey>,
 }
 
 struct Control<M, D> {
@@ -143,7 +140,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             heartbeat: wiring.heartbeat,
             mode: wiring.mode,
             intents: Intents::default(),
-            listed: None,
+            keeper: None,
+            listed_for: None,
             stumbles: Stumbles::default(),
             gate: None,
             key_need_said: false,

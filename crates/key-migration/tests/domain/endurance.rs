@@ -255,3 +255,26 @@ async fn once_does_not_wait_for_a_row_that_left_this_host() {
         Ending::NothingLeft
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_barbican_that_knows_no_such_secret_does_not_make_it_gone() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(2);
+    cloud.always_for("v1", Op::SetReaders, refused());
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(2)).await;
+    let kept = cloud.live_secrets();
+    // Somebody gives the row a key of its own, and at the same time Barbican is another one.
+    cloud
+        .world()
+        .rekey(&volume("v1"), "5d1f1c1e-5b0e-4b87-9f35-7a4c9dd8c7c5");
+    cloud.world().identity = "cinder at another Barbican".into();
+    daemon.reconfigure(|_| {});
+    daemon.works_for(seconds(10)).await;
+    assert!(
+        cloud.calls(Op::Delete).is_empty(),
+        "it is not there to be deleted"
+    );
+    assert_eq!(cloud.live_secrets(), kept);
+    assert_eq!(daemon.progress().totals.orphan_secrets, 1);
+}
