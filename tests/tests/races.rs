@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use key_migrator_tests::program::Ended;
 use key_migrator_tests::relay::{Between, HttpRelay};
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Services, User,
@@ -66,6 +67,14 @@ impl Scene {
             .set("key_migrator", "interval", "1"))
     }
 
+    async fn one_pass(&self, barbican: &HttpRelay) -> Result<Ended> {
+        Program::run_to_end(
+            &self.conf(barbican)?,
+            ["run", "--once", "--service", "volume"],
+        )
+        .await
+    }
+
     async fn stored(&self) -> Result<Vec<Uuid>> {
         let secrets = self
             .services
@@ -86,11 +95,7 @@ async fn a_row_that_somebody_rekeys_keeps_that_key_and_our_secret_is_deleted() -
             scene.volume.id
         );
         let barbican = scene.barbican_where(sql).await?;
-        let ended = Program::run_to_end(
-            &scene.conf(&barbican)?,
-            ["run", "--once", "--service", "volume"],
-        )
-        .await?;
+        let ended = scene.one_pass(&barbican).await?;
         assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
         assert_eq!(
             scene.database.volume(scene.volume.id).await?.secret_id(),
@@ -120,11 +125,7 @@ async fn a_row_that_is_deleted_meanwhile_leaves_no_secret_behind() -> Result<()>
         scene.volume.id
     );
     let barbican = scene.barbican_where(sql).await?;
-    let ended = Program::run_to_end(
-        &scene.conf(&barbican)?,
-        ["run", "--once", "--service", "volume"],
-    )
-    .await?;
+    let ended = scene.one_pass(&barbican).await?;
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
     assert_eq!(scene.stored().await?, NONE);
     Ok(())
@@ -160,11 +161,7 @@ async fn our_secret_stays_where_another_row_refers_to_it_by_now() -> Result<()> 
         })
     });
     let barbican = HttpRelay::to(&scene.cloud.barbican_endpoint(), between).await?;
-    let ended = Program::run_to_end(
-        &scene.conf(&barbican)?,
-        ["run", "--once", "--service", "volume"],
-    )
-    .await?;
+    let ended = scene.one_pass(&barbican).await?;
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
     assert_eq!(
         scene.stored().await?,
@@ -221,11 +218,7 @@ async fn a_snapshot_of_another_user_that_appears_meanwhile_moves_along_and_its_u
         colleague.user_id
     );
     let barbican = scene.barbican_where(sql).await?;
-    let ended = Program::run_to_end(
-        &scene.conf(&barbican)?,
-        ["run", "--once", "--service", "volume"],
-    )
-    .await?;
+    let ended = scene.one_pass(&barbican).await?;
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
     let secret = scene.database.snapshot(first).await?.secret_id();
     assert_eq!(
