@@ -1,7 +1,7 @@
 //! Fresh Cinder databases with Cinder's own tables, and a look into their rows.
 
 use anyhow::{Context, Result};
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPool, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Database, MySqlConnection, QueryBuilder};
 use uuid::Uuid;
@@ -72,6 +72,19 @@ impl Resource {
             .expect("the row has a key");
         key_id.parse().expect("the row's key is a UUID")
     }
+}
+
+/// A row that is not deleted, as far as it says who may read which secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The row's ID.
+    pub id: String,
+    /// The key's ID, NULL for what is not encrypted.
+    pub encryption_key_id: Option<String>,
+    /// The owner.
+    pub user_id: Option<String>,
+    /// The volume that it is, or is of.
+    pub volume_id: String,
 }
 
 #[derive(Debug)]
@@ -249,6 +262,49 @@ impl CinderDatabase {
         })
     }
 
+    /// Every row of `volumes`, `snapshots` or `backups` that is not deleted, in the order of IDs.
+    ///
+    /// # Errors
+    ///
+    /// When the table cannot be read.
+    pub async fn holders(&self, table: &'static str) -> Result<Vec<Holder>> {
+        let volume_id = if table == "volumes" {
+            "id"
+        } else {
+            "volume_id"
+        };
+        let sql = format!(
+            "SELECT id, encryption_key_id, user_id, {volume_id} FROM {table} WHERE NOT deleted \
+             ORDER BY id"
+        );
+        let rows: Vec<(String, Option<String>, Option<String>, String)> = on_pool!(self, pool => {
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await?
+        });
+        let holder = |(id, encryption_key_id, user_id, volume_id)| Holder {
+            id,
+            encryption_key_id,
+            user_id,
+            volume_id,
+        };
+        Ok(rows.into_iter().map(holder).collect())
+    }
+
+    /// Every row of `volumes`, `snapshots` or `backups`, deleted or not: its ID, its key's ID,
+    /// whether it is deleted, its user and its status.
+    ///
+    /// # Errors
+    ///
+    /// When the table cannot be read.
+    pub async fn every_key(
+        &self,
+        table: &'static str,
+    ) -> Result<Vec<(String, Option<String>, bool, Option<String>, Option<String>)>> {
+        let sql = format!("SELECT id, encryption_key_id, deleted, user_id, status FROM {table}");
+        on_pool!(self, pool => {
+            Ok(sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await?)
+        })
+    }
+
     /// Does what nothing else here does, and returns the number of rows that it changed.
     ///
     /// # Errors
@@ -259,6 +315,35 @@ impl CinderDatabase {
             let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await;
             Ok(done.with_context(|| format!("executing {sql}"))?.rows_affected())
         })
+    }
+
+    /// Whether somebody holds the row of `volumes`, `snapshots` or `backups` with this ID, so that
+    /// it cannot be changed now. Asked without waiting.
+    ///
+    /// # Errors
+    ///
+    /// When the database does not answer that.
+    pub async fn is_locked(&self, table: &'static str, id: Uuid) -> Result<bool> {
+        let tried = match &self.pool {
+            Pool::MariaDb(pool) => {
+                let sql = format!("SELECT 1 FROM {table} WHERE id = '{id}' FOR UPDATE NOWAIT");
+                let tried = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await;
+                tried.map(drop)
+            }
+            Pool::Sqlite(pool) => {
+                // Closed afterwards, as it is not patient any more.
+                let mut connection = pool.acquire().await?.detach();
+                let sql = "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK";
+                let tried = sqlx::raw_sql(sql).execute(&mut connection).await;
+                connection.close().await?;
+                tried.map(drop)
+            }
+        };
+        match tried {
+            Ok(()) => Ok(false),
+            Err(error) if is_refused_lock(&error) => Ok(true),
+            Err(error) => Err(error).with_context(|| format!("asking for the lock of {id}")),
+        }
     }
 
     async fn with_pool(connection_url: String, pool: Pool, storage: Storage) -> Result<Self> {
@@ -396,6 +481,18 @@ impl Drop for MariaDbDatabase {
                 runtime.map(|runtime| runtime.block_on(dropping).map(drop))
             });
         });
+    }
+}
+
+fn is_refused_lock(error: &sqlx::Error) -> bool {
+    const LOCK_WAIT_TIMEOUT: u16 = 1205;
+    const SQLITE_BUSY: &str = "5";
+    let Some(error) = error.as_database_error() else {
+        return false;
+    };
+    match error.try_downcast_ref::<MySqlDatabaseError>() {
+        Some(error) => error.number() == LOCK_WAIT_TIMEOUT,
+        None => error.code().as_deref() == Some(SQLITE_BUSY),
     }
 }
 

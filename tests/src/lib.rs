@@ -1,20 +1,28 @@
 #![doc = include_str!("../README.md")]
 
 pub mod cinder_conf;
+pub mod clean;
 pub mod cloud;
+pub mod crash;
 pub mod database;
 pub mod emulated_cloud;
+pub mod fault_proxy;
 pub mod free_port;
+pub mod galera;
 pub mod http;
 pub mod log;
+pub mod million;
+pub mod mutator;
 pub mod program;
 pub mod python;
 pub mod real_cloud;
 pub mod relay;
 pub mod rows;
 pub mod services;
+pub mod upstream;
 
 pub use cinder_conf::CinderConf;
+pub use clean::Clean;
 pub use cloud::{Cloud, User};
 pub use database::{CinderDatabase, Dialect};
 pub use emulated_cloud::EmulatedCloud;

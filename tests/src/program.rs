@@ -158,6 +158,25 @@ impl Program {
     ///
     /// As [`line`](Self::line).
     pub async fn line_where(&mut self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        self.line_where_within(wanted, DEADLINE).await
+    }
+
+    /// As [`line`](Self::line), for what may take longer than [`DEADLINE`].
+    ///
+    /// # Errors
+    ///
+    /// As [`line`](Self::line).
+    pub async fn line_within(&mut self, text: &str, patience: Duration) -> Result<String> {
+        self.line_where_within(|line| line.contains(text), patience)
+            .await
+            .with_context(|| format!("waiting for a line with `{text}`"))
+    }
+
+    async fn line_where_within(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+        patience: Duration,
+    ) -> Result<String> {
         let seen = self.seen;
         let position = |lines: &[String]| {
             lines
@@ -167,7 +186,7 @@ impl Program {
                 .map(|found| seen + found)
         };
         let arrived = self.lines.wait_for(|lines| position(lines).is_some());
-        let found = match timeout(DEADLINE, arrived).await {
+        let found = match timeout(patience, arrived).await {
             Ok(Ok(lines)) => position(&lines).map(|found| (found, lines[found].clone())),
             Ok(Err(_)) | Err(_) => None,
         };
@@ -267,6 +286,19 @@ impl Program {
     ///
     /// When it does not in time; the last status and all lines are in the error.
     pub async fn status_where(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.status_within(DEADLINE, wanted).await
+    }
+
+    /// As [`status_where`](Self::status_where), for what may take longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`status_where`](Self::status_where).
+    pub async fn status_within(
+        &mut self,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         let mut last = Value::Null;
         let polling = async {
             loop {
@@ -280,7 +312,7 @@ impl Program {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let outcome = timeout(DEADLINE, polling)
+        let outcome = timeout(patience, polling)
             .await
             .context("not in time")
             .flatten();
@@ -341,7 +373,11 @@ impl Ended {
 }
 
 /// `target/<profile>/cinder-key-migrator`, beside the `deps` folder that tests run from.
-fn binary() -> Result<PathBuf> {
+///
+/// # Errors
+///
+/// When it has not been built.
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(VARIABLE) {
         return Ok(path.into());
     }

@@ -91,7 +91,8 @@ async fn forward(target: &str, request: Request) -> Result<(Method, String, Resp
     Ok((parts.method, path, response))
 }
 
-fn without_framing(headers: &HeaderMap) -> HeaderMap {
+/// The headers but for those that are about one connection only.
+pub(crate) fn without_framing(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for framing in ["transfer-encoding", "content-length", "connection"] {
         headers.remove(framing);

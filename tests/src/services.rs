@@ -1,6 +1,6 @@
 //! What the binary `services` has started, as tests see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,8 @@ impl Services {
                  exec -- COMMAND`"
             );
         };
-        Self::read(&path.into()).expect("the binary `services` wrote this file before the tests")
+        Self::read(Path::new(&path))
+            .expect("the binary `services` wrote this file before the tests")
     }
 
     /// The Keystone of these services, with the Barbican of one role world.
@@ -85,9 +86,14 @@ impl Services {
         Python::new(self.python.clone())
     }
 
-    fn read(path: &PathBuf) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("reading {}, named by {VARIABLE}", path.display()))?;
+    /// The services that the file describes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, or it is another.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("parsing {}", path.display()))
     }
 }

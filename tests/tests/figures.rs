@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use key_migrator_tests::million;
 use key_migrator_tests::relay::{Between, HttpRelay};
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Volume,
@@ -63,7 +64,7 @@ async fn a_million_rows_cost_no_memory_and_no_time_to_the_first_request() -> Res
     let cloud = services.cloud(RoleWorld::AsShipped);
     let cinder = cloud.create_authorised_cinder_user().await?;
     let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
-    fill(&database).await?;
+    million::volumes(&database, ROWS, OURS).await?;
 
     let first = Arc::new(OnceLock::new());
     let seen = Arc::clone(&first);
@@ -82,7 +83,7 @@ async fn a_million_rows_cost_no_memory_and_no_time_to_the_first_request() -> Res
     let mut peak = 0;
     let finished = async {
         loop {
-            peak = peak.max(rss_anon(program.pid())?);
+            peak = peak.max(million::rss_anon(program.pid())?);
             let (_, status) = program.page("/v1/status").await.unwrap_or_default();
             if status.contains("\"state\":\"idle\"") || status.contains("\"state\":\"complete\"") {
                 return anyhow::Ok(());
@@ -110,44 +111,4 @@ async fn a_million_rows_cost_no_memory_and_no_time_to_the_first_request() -> Res
 /// Prints a figure past the test harness, which keeps to itself what a test that passes prints.
 fn show(figure: String) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "figure: {figure}")?)
-}
-
-/// Fills the table from one row of the real schema.
-async fn fill(database: &CinderDatabase) -> Result<()> {
-    let pattern = Volume::on("host2@lvm#lvm").owned_by("user");
-    database.insert(&pattern).await?;
-    let copy = |host: &str, key: &str, rows: u32| {
-        format!(
-            "INSERT INTO volumes (created_at, updated_at, deleted, id, host, user_id, project_id, \
-             status, attach_status, size, encryption_key_id, volume_type_id, use_quota, \
-             shared_targets) SELECT created_at, updated_at, 0, UUID(), '{host}', user_id, \
-             project_id, status, attach_status, size, {key}, volume_type_id, use_quota, \
-             shared_targets FROM volumes JOIN seq_1_to_{rows} WHERE id = '{}'",
-            pattern.id
-        )
-    };
-    database
-        .execute(&copy("host1@lvm#lvm", "encryption_key_id", OURS))
-        .await?;
-    for _ in 0..10 {
-        database
-            .execute(&copy("host1@lvm#lvm", "UUID()", (ROWS - OURS) / 20))
-            .await?;
-        database
-            .execute(&copy("host2@lvm#lvm", "UUID()", (ROWS - OURS) / 20))
-            .await?;
-    }
-    // As on any table that was not filled a moment ago, the planner knows what is in it.
-    database.execute("ANALYZE TABLE volumes").await?;
-    Ok(())
-}
-
-/// Anonymous memory of a process now, in KiB.
-fn rss_anon(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"));
-    let number = line.context("RssAnon")?.trim().trim_end_matches(" kB");
-    Ok(number.parse()?)
 }

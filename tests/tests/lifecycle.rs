@@ -24,8 +24,8 @@ async fn sigterm_finishes_the_keys_in_flight_begins_none_and_leaves_no_secret_un
         .map(|_| Volume::on("host1@lvm#lvm").owned_by("user"))
         .collect();
     database.insert(&volumes[..]).await?;
-    // Barbican's answers to PUT are held back until the test lets them go.
-    let gate = Arc::new(Semaphore::new(1));
+    // Barbican's answers to PUT, but for the first dozen, are held back until the test lets them go.
+    let gate = Arc::new(Semaphore::new(12));
     let held = Arc::clone(&gate);
     let between: Between = Arc::new(move |method, _| {
         let held = Arc::clone(&held);
@@ -41,7 +41,10 @@ async fn sigterm_finishes_the_keys_in_flight_begins_none_and_leaves_no_secret_un
         .set("key_migrator", "max_concurrency", "4");
     let mut program = Program::start_with(&conf, ["run", "--service", "volume"])?;
     program
-        .status_where(|status| status["services"][0]["keys"]["in_flight"] == 4)
+        .status_where(|status| {
+            let keys = &status["services"][0]["keys"];
+            keys["migrated"] == 12 && keys["in_flight"].as_u64() >= Some(1)
+        })
         .await?;
     program.signal(Signal::TERM)?;
     gate.add_permits(1000);
@@ -49,13 +52,13 @@ async fn sigterm_finishes_the_keys_in_flight_begins_none_and_leaves_no_secret_un
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
 
     let left = usize::try_from(database.zeros("volumes").await?)?;
-    assert_eq!(
-        volumes.len() - left,
-        5,
-        "one alone, then the four in flight"
+    let moved = volumes.len() - left;
+    assert!(
+        (13..=16).contains(&moved),
+        "a dozen, then those in flight: {moved}"
     );
     let stored = services.python().secrets_of(&cloud, &cinder).await?;
-    assert_eq!(stored.len(), 5, "{:#?}", ended.lines);
+    assert_eq!(stored.len(), moved, "{:#?}", ended.lines);
     Ok(())
 }
 

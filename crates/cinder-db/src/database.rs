@@ -1,19 +1,24 @@
 //! The port as the domain sees it: each operation on a connection of its own, under a time limit,
 //! repeated where repeating can help.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use key_migration::ids::{ResourceKind, RowId, RowRef, SecretId};
 use key_migration::ports::{CinderDatabase, DatabaseError};
-use key_migration::rows::{Census, FreshRow, RowKey, ScannedRow, Scope, Swap, SwapOutcome};
+use key_migration::rows::{
+    Census, FreshRow, Holder, RowKey, ScannedRow, Scope, SharedRow, Swap, SwapOutcome,
+};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::backup_users::BackupUsers;
 use crate::connection::ConnectionConfig;
 use crate::failure::Failure;
+use crate::references::{self, Among};
 use crate::session::{Lease, Pool};
-use crate::{census, rows, swap};
+use crate::{census, rows, scan, shared, swap, unneeded};
 
 /// What looks at a few rows by an index; longer than a lock wait (5 s) in every statement of it.
 const FEW_ROWS: Duration = Duration::from_secs(30);
@@ -21,11 +26,15 @@ const FEW_ROWS: Duration = Duration::from_secs(30);
 const WHOLE_TABLE: Duration = Duration::from_secs(300);
 /// As often as Cinder itself repeats what met a deadlock (oslo.db, `retry_on_deadlock`).
 const REPEATS: usize = 5;
+/// Rows held still at once. Each takes a connection for as long as somebody else takes to answer,
+/// and some must be left for all that is quick.
+const HELD_AT_ONCE: usize = 4;
 
 /// Cinder's database. It connects when it is first asked, and again whenever it has to.
 pub struct CinderDb {
     pool: Pool,
     backup_users: BackupUsers,
+    held: Semaphore,
 }
 
 impl CinderDb {
@@ -35,7 +44,20 @@ impl CinderDb {
         Self {
             pool: Pool::new(config.target),
             backup_users: BackupUsers::default(),
+            held: Semaphore::new(HELD_AT_ONCE),
         }
+    }
+
+    async fn referred_among(
+        &self,
+        secrets: &[SecretId],
+        among: Among,
+    ) -> Result<HashSet<SecretId>, DatabaseError> {
+        self.run(WHOLE_TABLE, "looking for secrets", |mut lease| async move {
+            let done = references::referred(&mut lease.session, secrets, among).await;
+            lease.settle(done)
+        })
+        .await
     }
 
     async fn run<'d, T, F>(
@@ -67,7 +89,7 @@ impl CinderDatabase for CinderDb {
             WHOLE_TABLE,
             "asked for any row of this host",
             |mut lease| async move {
-                let done = rows::any_row(&mut lease.session, scope).await;
+                let done = scan::any_row(&mut lease.session, scope).await;
                 lease.settle(done)
             },
         )
@@ -79,7 +101,7 @@ impl CinderDatabase for CinderDb {
             WHOLE_TABLE,
             "counting rows of this host",
             |mut lease| async move {
-                let done = rows::count_zero_rows(&mut lease.session, scope).await;
+                let done = scan::count_zero_rows(&mut lease.session, scope).await;
                 lease.settle(done)
             },
         )
@@ -89,6 +111,7 @@ impl CinderDatabase for CinderDb {
     async fn zero_rows(
         &self,
         scope: &Scope,
+        kind: ResourceKind,
         after: Option<&RowId>,
         limit: u32,
     ) -> Result<Vec<ScannedRow>, DatabaseError> {
@@ -96,7 +119,7 @@ impl CinderDatabase for CinderDb {
             WHOLE_TABLE,
             "reading rows of this host",
             |mut lease| async move {
-                let done = rows::zero_rows(&mut lease.session, scope, after, limit).await;
+                let done = scan::zero_rows(&mut lease.session, scope, kind, after, limit).await;
                 lease.settle(done)
             },
         )
@@ -123,16 +146,71 @@ impl CinderDatabase for CinderDb {
         .await
     }
 
-    async fn refers_to(&self, secret: SecretId) -> Result<bool, DatabaseError> {
+    async fn referred(&self, secrets: &[SecretId]) -> Result<HashSet<SecretId>, DatabaseError> {
+        self.referred_among(secrets, Among::Live).await
+    }
+
+    async fn holders(
+        &self,
+        kind: ResourceKind,
+        ids: &[RowId],
+    ) -> Result<Vec<(RowId, Holder)>, DatabaseError> {
+        self.run(FEW_ROWS, "reading rows", |mut lease| async move {
+            let done = rows::holders(&mut lease.session, kind, ids).await;
+            lease.settle(done)
+        })
+        .await
+    }
+
+    async fn referred_by_deleted(
+        &self,
+        secrets: &[SecretId],
+    ) -> Result<HashSet<SecretId>, DatabaseError> {
+        self.referred_among(secrets, Among::Deleted).await
+    }
+
+    async fn shared_rows(
+        &self,
+        scope: &Scope,
+        after: Option<&RowId>,
+        limit: u32,
+    ) -> Result<Vec<SharedRow>, DatabaseError> {
         self.run(
             WHOLE_TABLE,
-            "looking for a secret",
+            "looking for shared keys",
             |mut lease| async move {
-                let done = rows::refers_to(&mut lease.session, secret).await;
+                let done = shared::shared_rows(&mut lease.session, scope, after, limit).await;
                 lease.settle(done)
             },
         )
         .await
+    }
+
+    async fn while_unneeded<T: Send>(
+        &self,
+        row: &RowRef,
+        secret: SecretId,
+        act: impl Future<Output = T> + Send,
+    ) -> Result<Option<T>, DatabaseError> {
+        let _turn = self.held.acquire().await.expect("it is never closed");
+        let locked = self.run(WHOLE_TABLE, "locking a row", |mut lease| async move {
+            match unneeded::lock(&mut lease.session, row, secret).await {
+                Ok(true) => Ok(Some(lease)),
+                other => lease.settle(other.map(|_| None)),
+            }
+        });
+        let Some(mut lease) = locked.await? else {
+            return Ok(None);
+        };
+        // From here on nothing is repeated. Whoever drops this future drops the connection, and
+        // with it the lock.
+        let done = act.await;
+        let released = timeout(FEW_ROWS, unneeded::release(&mut lease.session, row, secret));
+        let released = released
+            .await
+            .unwrap_or_else(|_| Err(Failure::timed_out("unlocking a row", FEW_ROWS.as_secs())));
+        lease.settle(released)?;
+        Ok(Some(done))
     }
 
     async fn switch(&self, swap: &Swap) -> Result<SwapOutcome, DatabaseError> {

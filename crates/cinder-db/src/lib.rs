@@ -7,10 +7,14 @@ mod census;
 mod database;
 mod dialect;
 mod failure;
+mod references;
 mod rows;
+mod scan;
 mod session;
+mod shared;
 mod statement;
 mod swap;
+mod unneeded;
 
 pub use connection::ConnectionConfig;
 pub use database::CinderDb;

@@ -1,9 +1,10 @@
-//! Reading rows: a host's own, one afresh, and who refers to a secret.
+//! Reading rows by their IDs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use key_migration::ids::{ResourceKind, RowId, RowRef, SecretId, UserId};
-use key_migration::rows::{FreshRow, RowKey, RowStatus, ScannedRow, Scope};
+use key_migration::ids::{ResourceKind, RowId, RowRef, UserId};
+use key_migration::rows::{FreshRow, FreshVolume, Holder, RowKey, RowStatus};
 
 use crate::backup_users::BackupUsers;
 use crate::failure::Failure;
@@ -11,51 +12,7 @@ use crate::session::{Row, Session};
 use crate::statement::Statement;
 
 /// IDs asked for at once, well under every database's limit of values in a statement.
-const IDS_AT_ONCE: usize = 500;
-
-/// Whether a row of this host exists, at zeros or not.
-pub(crate) async fn any_row(session: &mut Session, scope: &Scope) -> Result<bool, Failure> {
-    let mut statement = select(session, "1", kind(scope));
-    owned_by(&mut statement, scope);
-    statement.push(" LIMIT 1");
-    Ok(!session.rows(&statement).await?.is_empty())
-}
-
-/// How many rows of this host are at zeros.
-pub(crate) async fn count_zero_rows(session: &mut Session, scope: &Scope) -> Result<u64, Failure> {
-    let mut statement = select(session, "COUNT(*)", kind(scope));
-    statement.at_zeros().push(" AND ");
-    owned_by(&mut statement, scope);
-    count(session, &statement).await
-}
-
-/// A page of this host's rows at zeros, in the order of their IDs.
-pub(crate) async fn zero_rows(
-    session: &mut Session,
-    scope: &Scope,
-    after: Option<&RowId>,
-    limit: u32,
-) -> Result<Vec<ScannedRow>, Failure> {
-    let kind = kind(scope);
-    let columns = format!("id, status, {}", migration_status(kind));
-    let mut statement = select(session, &columns, kind);
-    statement.at_zeros().push(" AND ");
-    owned_by(&mut statement, scope);
-    if let Some(after) = after {
-        statement.push(" AND id > ").bind(after.as_str());
-    }
-    statement.push(&format!(" ORDER BY id LIMIT {limit}"));
-    let mut page = Vec::new();
-    for row in session.rows(&statement).await? {
-        if let Some(id) = row.text(0)? {
-            page.push(ScannedRow {
-                id: id.into(),
-                status: status(&row, 1)?,
-            });
-        }
-    }
-    Ok(page)
-}
+pub(crate) const IDS_AT_ONCE: usize = 500;
 
 /// One row as it is now, or `None` where it is deleted or gone.
 pub(crate) async fn row(
@@ -64,8 +21,9 @@ pub(crate) async fn row(
     backup_users: &BackupUsers,
 ) -> Result<Option<FreshRow>, Failure> {
     let columns = format!(
-        "encryption_key_id, user_id, status, {}",
-        migration_status(row.kind)
+        "encryption_key_id, user_id, status, {}, {}",
+        migration_status(row.kind),
+        volume_id(row.kind)
     );
     let mut statement = select(session, &columns, row.kind);
     statement.not_deleted().push(" AND ");
@@ -79,6 +37,7 @@ pub(crate) async fn row(
         user_id: found.text(1)?.map(UserId::from),
         status: status(found, 2)?,
         dependent_users: BTreeSet::new(),
+        volume: None,
     };
     if row.kind == ResourceKind::Volume {
         fresh.dependent_users =
@@ -87,7 +46,29 @@ pub(crate) async fn row(
             .dependent_users
             .extend(backup_users.of(session, &row.id).await?);
     }
+    if let Some(volume) = found.text(4)?.map(RowId::from) {
+        fresh.volume = volume_of_snapshot(session, volume).await?.map(Box::new);
+    }
     Ok(Some(fresh))
+}
+
+/// The volume with this ID, unless it is deleted or gone.
+async fn volume_of_snapshot(
+    session: &mut Session,
+    id: RowId,
+) -> Result<Option<FreshVolume>, Failure> {
+    let mut statement = select(session, "encryption_key_id, user_id", ResourceKind::Volume);
+    statement.not_deleted().push(" AND ");
+    statement.exactly("id", id.as_str());
+    let found = session.rows(&statement).await?;
+    let Some(found) = found.first() else {
+        return Ok(None);
+    };
+    Ok(Some(FreshVolume {
+        id,
+        key: RowKey::from_column(found.text(0)?),
+        user_id: found.text(1)?.map(UserId::from),
+    }))
 }
 
 /// The users of the volume's snapshots or backups that are not deleted.
@@ -127,42 +108,33 @@ pub(crate) async fn keys(
     Ok(keys)
 }
 
-/// Whether any row that is not deleted refers to the secret, on any node of a cluster.
-pub(crate) async fn refers_to(session: &mut Session, secret: SecretId) -> Result<bool, Failure> {
+/// What these rows are, deleted ones included.
+pub(crate) async fn holders(
+    session: &mut Session,
+    kind: ResourceKind,
+    ids: &[RowId],
+) -> Result<Vec<(RowId, Holder)>, Failure> {
+    let not_deleted = session.dialect().not_deleted(table(kind));
+    let since = session.dialect().seconds_since("deleted_at");
+    let columns = format!(
+        "id, encryption_key_id, CASE WHEN {not_deleted} THEN NULL ELSE COALESCE({since}, 0) END"
+    );
+    let mut holders = Vec::with_capacity(ids.len());
     session.enter_cluster_view().await?;
-    let mut referred = false;
-    for kind in [
-        ResourceKind::Volume,
-        ResourceKind::Snapshot,
-        ResourceKind::Backup,
-    ] {
-        if !referred {
-            referred = any_refers_to(session, kind, secret).await?;
+    for ids in ids.chunks(IDS_AT_ONCE) {
+        let mut statement = select(session, &columns, kind);
+        statement.push("id IN (");
+        statement.bind_all(ids.iter().map(RowId::as_str)).push(")");
+        for row in session.rows(&statement).await? {
+            let holder = Holder {
+                key: RowKey::from_column(row.text(1)?),
+                deleted_for: row.count_if_any(2)?.map(Duration::from_secs),
+            };
+            holders.extend(row.text(0)?.map(|id| (RowId::from(id), holder)));
         }
     }
     session.leave_cluster_view().await?;
-    Ok(referred)
-}
-
-/// Finds the spellings of a UUID that fit the column: with and without hyphens, in either case.
-async fn any_refers_to(
-    session: &mut Session,
-    kind: ResourceKind,
-    secret: SecretId,
-) -> Result<bool, Failure> {
-    let hyphenated = secret.to_string();
-    let bare = hyphenated.replace('-', "");
-    let spellings = [
-        hyphenated.to_uppercase(),
-        bare.to_uppercase(),
-        hyphenated,
-        bare,
-    ];
-    let mut statement = select(session, "1", kind);
-    statement.not_deleted_in_whole_table();
-    statement.push(" AND encryption_key_id IN (");
-    statement.bind_all(spellings).push(") LIMIT 1");
-    Ok(!session.rows(&statement).await?.is_empty())
+    Ok(holders)
 }
 
 /// The one number that a statement selects.
@@ -197,58 +169,18 @@ pub(crate) fn migration_status(kind: ResourceKind) -> &'static str {
     }
 }
 
+/// The volume that a snapshot is of. A backup's may be gone, and is not asked for.
+pub(crate) fn volume_id(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Snapshot => "volume_id",
+        ResourceKind::Volume | ResourceKind::Backup => "NULL",
+    }
+}
+
 /// `status` in this column and `migration_status` in the next one.
 pub(crate) fn status(row: &Row, column: usize) -> Result<RowStatus, Failure> {
     Ok(RowStatus {
         status: row.text(column)?,
         migration_status: row.text(column + 1)?,
     })
-}
-
-fn kind(scope: &Scope) -> ResourceKind {
-    match scope {
-        Scope::Volumes(_) => ResourceKind::Volume,
-        Scope::Backups(_) => ResourceKind::Backup,
-    }
-}
-
-/// The condition that tells this host's rows that are not deleted; see
-/// [`key_migration::rows::Backend`].
-fn owned_by(statement: &mut Statement, scope: &Scope) {
-    if has_index(scope) {
-        statement.not_deleted();
-    } else {
-        statement.not_deleted_in_whole_table();
-    }
-    statement.push(" AND (1 = 0");
-    match scope {
-        Scope::Backups(hosts) => {
-            for host in hosts {
-                statement.push(" OR ").exactly("host", host);
-            }
-        }
-        Scope::Volumes(backends) => {
-            for backend in backends {
-                statement.push(" OR ");
-                if let Some(cluster) = &backend.cluster {
-                    statement.exactly_or_pool_of("cluster_name", cluster);
-                    statement.push(" OR (cluster_name IS NULL AND ");
-                    statement
-                        .exactly_or_pool_of("host", &backend.host)
-                        .push(")");
-                } else {
-                    statement.exactly_or_pool_of("host", &backend.host);
-                }
-            }
-        }
-    }
-    statement.push(")");
-}
-
-/// Whether the index on `(deleted, host)`, which only volumes have, finds the rows.
-fn has_index(scope: &Scope) -> bool {
-    match scope {
-        Scope::Volumes(backends) => backends.iter().all(|backend| backend.cluster.is_none()),
-        Scope::Backups(_) => false,
-    }
 }

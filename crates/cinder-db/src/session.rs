@@ -226,6 +226,7 @@ impl Session {
     /// Ends what [`Self::enter_cluster_view`] began.
     pub(crate) async fn leave_cluster_view(&mut self) -> Result<(), Failure> {
         if self.dialect() == Dialect::MySql {
+            self.clean = false;
             self.set_if_known(mysql::READ_AS_IT_IS).await?;
             self.clean = true;
         }
@@ -275,13 +276,18 @@ impl Row {
         text.map_err(|error| Failure::of_connection(&error))
     }
 
-    /// The number in this column, counted from 0.
+    /// The number in this column, counted from 0, and 0 for a negative one.
     pub(crate) fn count(&self, column: usize) -> Result<u64, Failure> {
-        let count: sqlx::Result<i64> = match self {
+        Ok(self.count_if_any(column)?.unwrap_or_default())
+    }
+
+    /// As [`Self::count`], or `None` for NULL.
+    pub(crate) fn count_if_any(&self, column: usize) -> Result<Option<u64>, Failure> {
+        let count: sqlx::Result<Option<i64>> = match self {
             Self::MySql(row) => row.try_get(column),
             Self::Sqlite(row) => row.try_get(column),
         };
         let count = count.map_err(|error| Failure::of_connection(&error))?;
-        Ok(u64::try_from(count).unwrap_or_default())
+        Ok(count.map(|count| u64::try_from(count).unwrap_or_default()))
     }
 }

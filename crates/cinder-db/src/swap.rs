@@ -1,12 +1,12 @@
 //! The one change to Cinder's tables: rows leave all zeros for a secret, by compare-and-swap.
 
-use key_migration::ids::{ResourceKind, RowRef, UserId};
+use key_migration::ids::{ResourceKind, RowId, RowRef, SecretId, UserId};
 use key_migration::rows::{
     RowKey, SETTLED_MIGRATION, Swap, SwapOutcome, TRANSITIONAL_BACKUP, TRANSITIONAL_VOLUME,
 };
 
 use crate::failure::Failure;
-use crate::rows::{migration_status, select, status, table};
+use crate::rows::{migration_status, select, status, table, volume_id};
 use crate::session::Session;
 use crate::statement::Statement;
 
@@ -14,27 +14,70 @@ use crate::statement::Statement;
 pub(crate) async fn switch(session: &mut Session, swap: &Swap) -> Result<SwapOutcome, Failure> {
     let table = table(swap.row.kind);
     session.begin(table).await?;
-    let outcome = compare_and_swap(session, swap).await;
-    if let Ok(SwapOutcome::Switched { .. }) = outcome {
+    let tried = compare_and_swap(session, swap).await;
+    if let Ok(Tried::Switched { .. }) = tried {
         session.commit(table).await?;
-    } else if !matches!(outcome, Err(Failure::Broken(_))) {
+    } else if !matches!(tried, Err(Failure::Broken(_))) {
         session.roll_back(table).await?;
     }
-    outcome
+    match tried? {
+        Tried::Switched { snapshots } => Ok(SwapOutcome::Switched { snapshots }),
+        Tried::ReadersChanged => Ok(SwapOutcome::ReadersChanged),
+        Tried::NothingMatched => why_not(session, swap).await,
+    }
 }
 
-async fn compare_and_swap(session: &mut Session, swap: &Swap) -> Result<SwapOutcome, Failure> {
+/// What the statements of a swap found.
+enum Tried {
+    Switched { snapshots: u64 },
+    ReadersChanged,
+    NothingMatched,
+}
+
+async fn compare_and_swap(session: &mut Session, swap: &Swap) -> Result<Tried, Failure> {
+    // As everywhere, the volume is locked before its snapshots.
+    if let Some(volume) = &swap.shared_with
+        && !refers_to(session, volume, swap.secret, Lock::WithOthers).await?
+    {
+        return Ok(Tried::NothingMatched);
+    }
     if session.write(&swap_of_row(session, swap)).await? != 1 {
-        return why_not(session, swap).await;
+        return Ok(Tried::NothingMatched);
     }
     if swap.row.kind != ResourceKind::Volume {
-        return Ok(SwapOutcome::Switched { snapshots: 0 });
+        return Ok(Tried::Switched { snapshots: 0 });
     }
     let snapshots = session.write(&swap_of_snapshots(session, swap)).await?;
     if any_zero_snapshot(session, &swap.row).await? {
-        return Ok(SwapOutcome::ReadersChanged);
+        return Ok(Tried::ReadersChanged);
     }
-    Ok(SwapOutcome::Switched { snapshots })
+    Ok(Tried::Switched { snapshots })
+}
+
+enum Lock {
+    WithOthers,
+    None,
+}
+
+/// Whether the volume is not deleted and refers to the secret. Locked, it goes on doing so until
+/// the transaction ends.
+async fn refers_to(
+    session: &mut Session,
+    volume: &RowId,
+    secret: SecretId,
+    lock: Lock,
+) -> Result<bool, Failure> {
+    let mut statement = select(session, "encryption_key_id", ResourceKind::Volume);
+    statement.not_deleted().push(" AND ");
+    statement.exactly("id", volume.as_str());
+    if let Lock::WithOthers = lock {
+        statement.push(session.dialect().locking_with_others());
+    }
+    let found = session.rows(&statement).await?;
+    let Some(row) = found.first() else {
+        return Ok(false);
+    };
+    Ok(RowKey::from_column(row.text(0)?).is(secret))
 }
 
 /// The row, if everything that the secret was made for is still so.
@@ -45,6 +88,11 @@ fn swap_of_row(session: &Session, swap: &Swap) -> Statement {
         Some(user) => statement.push(" AND ").exactly("user_id", user.as_str()),
         None => statement.push(" AND user_id IS NULL"),
     };
+    if let Some(volume) = &swap.shared_with {
+        statement
+            .push(" AND ")
+            .exactly("volume_id", volume.as_str());
+    }
     match swap.row.kind {
         ResourceKind::Volume => {
             not_in(&mut statement, TRANSITIONAL_VOLUME);
@@ -113,33 +161,48 @@ async fn any_zero_snapshot(session: &mut Session, volume: &RowRef) -> Result<boo
     Ok(!session.rows(&statement).await?.is_empty())
 }
 
-/// Nothing matched: what has changed?
+/// Nothing matched: what has changed? Asked in the view of the whole cluster, as this may be the
+/// repetition of a swap whose commit another node took.
 async fn why_not(session: &mut Session, swap: &Swap) -> Result<SwapOutcome, Failure> {
+    session.enter_cluster_view().await?;
+    let outcome = outcome_now(session, swap).await?;
+    session.leave_cluster_view().await?;
+    // Where nothing has changed, it was only between the two statements, or elsewhere.
+    outcome.ok_or_else(|| Failure::Contended(format!("{} keeps changing", swap.row)))
+}
+
+async fn outcome_now(session: &mut Session, swap: &Swap) -> Result<Option<SwapOutcome>, Failure> {
     let RowRef { kind, id } = &swap.row;
     let columns = format!(
-        "encryption_key_id, user_id, status, {}",
-        migration_status(*kind)
+        "encryption_key_id, user_id, status, {}, {}",
+        migration_status(*kind),
+        volume_id(*kind)
     );
     let mut statement = select(session, &columns, *kind);
     statement.not_deleted().push(" AND ");
     statement.exactly("id", id.as_str());
     let found = session.rows(&statement).await?;
     let Some(row) = found.first() else {
-        return Ok(SwapOutcome::Gone);
+        return Ok(Some(SwapOutcome::Gone));
     };
     let key = RowKey::from_column(row.text(0)?);
     if key.is(swap.secret) {
-        return Ok(SwapOutcome::AlreadyHolds);
+        return Ok(Some(SwapOutcome::AlreadyHolds));
     }
     if key != RowKey::AllZeros {
-        return Ok(SwapOutcome::Lost);
+        return Ok(Some(SwapOutcome::Lost));
     }
     if let Some(busy) = status(row, 2)?.transitional(*kind) {
-        return Ok(SwapOutcome::Transitional(busy));
+        return Ok(Some(SwapOutcome::Transitional(busy)));
+    }
+    if let Some(volume) = &swap.shared_with
+        && (row.text(4)?.as_deref() != Some(volume.as_str())
+            || !refers_to(session, volume, swap.secret, Lock::None).await?)
+    {
+        return Ok(Some(SwapOutcome::VolumeChanged));
     }
     if row.text(1)?.map(UserId::from) != swap.user_id {
-        return Ok(SwapOutcome::ReadersChanged);
+        return Ok(Some(SwapOutcome::ReadersChanged));
     }
-    // It changed again between the two statements.
-    Err(Failure::Contended(format!("{} keeps changing", swap.row)))
+    Ok(None)
 }

@@ -2,7 +2,7 @@
 //! MariaDB.
 
 #[macro_use]
-#[path = "../../../tests/tests/cinder_db/cases.rs"]
+#[path = "../../../tests/tests/cinder_db/cases/mod.rs"]
 mod cases;
 
 use key_migrator_tests::CinderDatabase;

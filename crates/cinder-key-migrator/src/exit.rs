@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
+use key_migration::reasons::Fault;
+
 use crate::http::BindError;
 use crate::logging::LogError;
 use crate::settings::Faults;
 
+/// A command, other than the daemon, failed.
+pub(crate) const FAILED: u8 = 2;
 /// The command line is wrong (`EX_USAGE`).
 const USAGE: u8 = 64;
 /// A task crashed (`EX_SOFTWARE`).
@@ -24,6 +28,8 @@ pub(crate) enum Failure {
     Crashed(String),
     /// The daemon does not answer, or says that it is not well.
     Unhealthy(String),
+    /// Something that the command cannot do without failed or refused.
+    Failed(Fault),
 }
 
 impl Failure {
@@ -47,6 +53,13 @@ impl Failure {
                 say(&why);
                 ExitCode::FAILURE
             }
+            Self::Failed(Fault {
+                message, remedy, ..
+            }) => {
+                say(&message);
+                say(&format!("Remedy: {remedy}"));
+                ExitCode::from(FAILED)
+            }
         }
     }
 }
@@ -58,6 +71,12 @@ fn say(line: &str) {
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         Self::Configuration(faults)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
     }
 }
 

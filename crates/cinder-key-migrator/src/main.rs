@@ -7,6 +7,7 @@ mod exit;
 mod healthcheck;
 mod http;
 mod logging;
+mod orphans;
 mod settings;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let ended = match cli::parse(std::env::args_os()) {
         Ok(Command::Run(run)) => run_migrators(run),
         Ok(Command::Healthcheck(origin)) => healthcheck::ask(&origin),
+        Ok(Command::Orphans(orphans)) => orphans::run(orphans),
         Err(usage) => Err(Failure::Usage(usage)),
     };
     ended.unwrap_or_else(|failure| failure.report())

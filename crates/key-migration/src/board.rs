@@ -18,6 +18,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(60);
 /// The most rows whose trouble is remembered so as to be said once only.
 const MOST_STATED: usize = 10_000;
 
+/// A row that waits for longer is worth another line, with what an operator can do.
+const LONG: Duration = Duration::from_secs(60 * 60);
+
 /// Shows that a loop is alive.
 #[derive(Debug)]
 pub struct Heartbeat {
@@ -63,8 +66,28 @@ pub(crate) struct Board<C> {
     progress: watch::Sender<ServiceProgress>,
     this_pass: PassTally,
     recent: VecDeque<(Instant, u64)>,
-    stated: HashMap<RowId, RowReason>,
-    stated_before: HashMap<RowId, RowReason>,
+    stated: HashMap<RowId, Stated>,
+    stated_before: HashMap<RowId, Stated>,
+}
+
+/// What was said of a row.
+#[derive(Clone, Copy, Debug)]
+struct Stated {
+    reason: RowReason,
+    since: Instant,
+    /// It was said that this takes long.
+    long: bool,
+}
+
+/// Whether something is worth a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It was said before.
+    None,
+    /// It was not said yet.
+    First,
+    /// It was said long ago, and is still so.
+    Long,
 }
 
 /// What one pass did.
@@ -73,6 +96,8 @@ pub(crate) struct PassTally {
     pub(crate) migrated: u64,
     pub(crate) failed: u64,
     pub(crate) deferred: u64,
+    /// Rows whose request without an answer was given up on: they may be stored again.
+    pub(crate) given_up: u64,
 }
 
 impl<C: Clock> Board<C> {
@@ -85,6 +110,10 @@ impl<C: Clock> Board<C> {
             stated: HashMap::new(),
             stated_before: HashMap::new(),
         }
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn tally(&self) -> PassTally {
@@ -137,7 +166,7 @@ impl<C: Clock> Board<C> {
             .send_modify(|shown| *shown.totals.faults.entry(fault.reason).or_default() += 1);
     }
 
-    pub(crate) fn pass_begins(&mut self, owned: Vec<String>, concurrency_limit: usize) {
+    pub(crate) fn pass_begins(&mut self, owned: Vec<String>) {
         let now = self.clock.now();
         self.this_pass = PassTally::default();
         self.stated_before = std::mem::take(&mut self.stated);
@@ -150,15 +179,14 @@ impl<C: Clock> Board<C> {
                 finished_at: None,
             };
             shown.owned = owned;
-            shown.totals.concurrency_limit = concurrency_limit as u64;
         });
     }
 
     /// After a pass that did not meet every row, what was said of the others is still said.
     pub(crate) fn pass_ends(&mut self, met_every_row: bool, orphan_secrets: u64) {
         if !met_every_row {
-            for (row, reason) in self.stated_before.drain() {
-                self.stated.entry(row).or_insert(reason);
+            for (row, stated) in self.stated_before.drain() {
+                self.stated.entry(row).or_insert(stated);
             }
         }
         let now = self.clock.now();
@@ -182,14 +210,22 @@ impl<C: Clock> Board<C> {
             .send_modify(|shown| shown.keys.remaining = remaining);
     }
 
-    pub(crate) fn in_flight(&self, keys: usize) {
-        self.progress
-            .send_modify(|shown| shown.keys.in_flight = keys as u64);
+    pub(crate) fn in_flight(&self, keys: usize, limit: usize) {
+        self.progress.send_if_modified(|shown| {
+            let (in_flight, most) = (keys as u64, limit as u64);
+            let changed =
+                (shown.keys.in_flight, shown.totals.concurrency_limit) != (in_flight, most);
+            shown.keys.in_flight = in_flight;
+            shown.totals.concurrency_limit = most;
+            changed
+        });
     }
 
     pub(crate) fn orphan_secrets(&self, secrets: u64) {
-        self.progress
-            .send_modify(|shown| shown.totals.orphan_secrets = secrets);
+        self.progress.send_if_modified(|shown| {
+            let before = std::mem::replace(&mut shown.totals.orphan_secrets, secrets);
+            before != secrets
+        });
     }
 
     pub(crate) fn migrated(&mut self) {
@@ -203,6 +239,11 @@ impl<C: Clock> Board<C> {
         });
     }
 
+    /// A row may be stored again that was waited for.
+    pub(crate) fn gave_up(&mut self) {
+        self.this_pass.given_up += 1;
+    }
+
     pub(crate) fn not_ours(&self) {
         self.progress.send_modify(|shown| {
             shown.keys.remaining = shown.keys.remaining.saturating_sub(1);
@@ -210,7 +251,7 @@ impl<C: Clock> Board<C> {
     }
 
     /// Notes that a row waits; says whether that is news.
-    pub(crate) fn deferred(&mut self, row: &RowId, reason: RowReason) -> bool {
+    pub(crate) fn deferred(&mut self, row: &RowId, reason: RowReason) -> News {
         self.this_pass.deferred += 1;
         let deferred = self.this_pass.deferred;
         self.progress
@@ -225,7 +266,7 @@ impl<C: Clock> Board<C> {
         self.progress
             .send_modify(|shown| shown.keys.failed = shown.keys.failed.max(failed));
         self.count_failure(reason);
-        self.is_news(row, reason)
+        self.is_news(row, reason) == News::First
     }
 
     pub(crate) fn count_failure(&self, reason: RowReason) {
@@ -239,12 +280,25 @@ impl<C: Clock> Board<C> {
     }
 
     /// Beyond the most that are remembered nothing is said any more: the counts tell.
-    fn is_news(&mut self, row: &RowId, reason: RowReason) -> bool {
+    fn is_news(&mut self, row: &RowId, reason: RowReason) -> News {
         if self.stated.len() >= MOST_STATED && !self.stated.contains_key(row) {
-            return false;
+            return News::None;
         }
-        self.stated.insert(row.clone(), reason);
-        self.stated_before.get(row) != Some(&reason)
+        let before = self.stated_before.get(row);
+        let known = before.copied().filter(|before| before.reason == reason);
+        let mut stated = known.unwrap_or(Stated {
+            reason,
+            since: Instant::now(),
+            long: false,
+        });
+        let is_long = stated.since.elapsed() >= LONG && !stated.long;
+        stated.long |= is_long;
+        self.stated.insert(row.clone(), stated);
+        match (known, is_long) {
+            (None, _) => News::First,
+            (Some(_), true) => News::Long,
+            (Some(_), false) => News::None,
+        }
     }
 
     /// Keys a second over the window, or over the pass where that is shorter.

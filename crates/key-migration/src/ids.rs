@@ -34,6 +34,16 @@ impl Service {
         }
     }
 
+    /// All kinds of row that it migrates, in this order: snapshots move with their volume, but for
+    /// those whose volume has moved before.
+    #[must_use]
+    pub fn kinds(self) -> &'static [ResourceKind] {
+        match self {
+            Self::Volume => &[ResourceKind::Volume, ResourceKind::Snapshot],
+            Self::Backup => &[ResourceKind::Backup],
+        }
+    }
+
     /// `volume` or `backup`, as in options, metrics and status.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -236,6 +246,12 @@ impl RequestId {
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// A number from 0 to 1 that is the same for one request and random among many.
+    pub(crate) fn fraction(self) -> f64 {
+        let last = u16::from_be_bytes([self.0.as_bytes()[14], self.0.as_bytes()[15]]);
+        f64::from(last) / f64::from(u16::MAX)
     }
 }
 

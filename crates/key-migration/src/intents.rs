@@ -1,60 +1,28 @@
-//! What this process stored and has not switched yet, what earlier runs left, and what nobody
-//! knows. Held in memory; what is lost with the process is found again by name.
+//! What was stored and not switched yet, what earlier runs left, and what nobody knows: the ledger's
+//! state as this process holds it. What it learns it hands out as entries for the ledger; without
+//! that it is found again by name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::ids::{ResourceKind, RowId, RowRef, SecretId};
+use crate::ids::{ResourceKind, RowRef, SecretId};
+use crate::ledger::{Event, Recollection};
+use crate::machine::{ADOPTABLE_AGE, Candidate, Origin};
 use crate::ports::StoredSecret;
 
-/// A secret of an earlier run, or of another process, may be adopted once it is this old: nobody
-/// is at work on it any more.
-pub(crate) const ADOPTABLE_AGE: Duration = Duration::from_secs(60 * 60);
-
-/// A secret may be deleted at once only while it is younger than this: nobody else can have
-/// adopted it.
-pub(crate) const DELETABLE_AGE: Duration = Duration::from_secs(30 * 60);
-
-/// A 404 this soon after a 201 may be a stale read.
-const STALE_READ: Duration = Duration::from_secs(10 * 60);
-
 /// How long to wait between two looks at a name that found nothing.
-const SECOND_LOOK: Duration = Duration::from_secs(10);
+pub const SECOND_LOOK: Duration = Duration::from_secs(10);
 
-/// A secret that may become a row's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) secret: SecretId,
-    pub(crate) origin: Origin,
-}
-
-/// Where a candidate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// This process stored it and was told so.
-    StoredHere(Instant),
-    /// It was found under the row's name.
-    Found,
-}
-
-impl Candidate {
-    /// Whether it was stored so short a while ago that Barbican may not show it everywhere yet.
-    pub(crate) fn is_fresh(&self) -> bool {
-        matches!(self.origin, Origin::StoredHere(at) if at.elapsed() < STALE_READ)
-    }
-
-    /// Whether it may be deleted without asking anybody, once no row refers to it.
-    pub(crate) fn is_deletable(&self) -> bool {
-        matches!(self.origin, Origin::StoredHere(at) if at.elapsed() < DELETABLE_AGE)
-    }
-}
+/// A request that was given up on may still take effect: its name is looked at once more after this.
+pub const LATE_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is to be done first for a row.
-#[derive(Clone, Debug)]
-pub(crate) enum Start {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
     /// Store a secret.
     Store,
     /// Go on with this one.
@@ -66,8 +34,8 @@ pub(crate) enum Start {
 }
 
 /// Why nothing is done for a row yet, and for how long still.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Wait {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
     /// Its name is looked up after that.
     LookUp(Duration),
     /// A secret that another run left is adopted after that.
@@ -85,87 +53,149 @@ impl fmt::Display for Wait {
             ),
             Self::Adoption(rest) => write!(
                 f,
-                "an earlier run stored a secret for it, which may be adopted in {} s",
+                "another run stored a secret for it, which may be adopted in {} s",
                 rest.as_secs() + 1
             ),
         }
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Parked {
     look_at: Instant,
     found_nothing_once: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Leftover {
     secret: SecretId,
     adoptable_at: Instant,
 }
 
+/// A name that is to be looked at once more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LateLook {
+    due: Instant,
+    /// It was looked at before it was due, when all else was complete.
+    looked_early: bool,
+}
+
+impl LateLook {
+    fn at(due: Instant) -> Self {
+        Self {
+            due,
+            looked_early: false,
+        }
+    }
+}
+
 /// What is open, by row.
-#[derive(Debug, Default)]
-pub(crate) struct Intents {
-    kept: HashMap<RowRef, Candidate>,
-    parked: HashMap<RowRef, Parked>,
-    leftovers: HashMap<RowRef, Vec<Leftover>>,
-    superseded: HashSet<SecretId>,
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Intents {
+    kept: BTreeMap<RowRef, Candidate>,
+    parked: BTreeMap<RowRef, Parked>,
+    leftovers: BTreeMap<RowRef, Vec<Leftover>>,
+    superseded: BTreeMap<SecretId, RowRef>,
+    late_looks: BTreeMap<RowRef, LateLook>,
     mismatch: Option<(RowRef, SecretId)>,
+    journal: Vec<(RowRef, Event)>,
 }
 
 impl Intents {
+    /// Takes in what the ledger knows and this process does not.
+    pub fn recall(
+        &mut self,
+        known: &Recollection,
+        unknown_outcome_wait: Duration,
+        now: Instant,
+        wall_clock: Timestamp,
+    ) {
+        let after = |since: Timestamp, wait: Duration| {
+            let passed = Duration::try_from(wall_clock.duration_since(since)).unwrap_or_default();
+            now + wait.saturating_sub(passed)
+        };
+        for open in &known.open {
+            let row = &open.row;
+            if self.kept.contains_key(row) || self.parked.contains_key(row) {
+                continue;
+            }
+            if let Some(secret) = open.secret {
+                self.kept.insert(row.clone(), Candidate::found(secret));
+            } else {
+                // Its request can have been sent long after it was recorded: until that run ended.
+                self.park(row, unknown_outcome_wait, now);
+            }
+        }
+        for (row, secret) in &known.superseded {
+            self.superseded.insert(*secret, row.clone());
+        }
+        for (row, since) in &known.second_looks {
+            let look = LateLook::at(after(*since, LATE_LOOK));
+            self.late_looks.entry(row.clone()).or_insert(look);
+        }
+    }
+
+    /// What the ledger is to record since this was asked last.
+    pub fn take_journal(&mut self) -> Vec<(RowRef, Event)> {
+        std::mem::take(&mut self.journal)
+    }
+
     /// The secrets are kept elsewhere from now on: what was stored for rows so far is none of
     /// theirs any more. Says how many secrets that leaves, and how many POSTs without a known
-    /// outcome.
-    pub(crate) fn leave_behind(&mut self) -> (usize, usize) {
-        let kept = self.kept.drain().map(|(_, candidate)| candidate.secret);
-        let leftovers = self.leftovers.drain().flat_map(|(_, leftovers)| leftovers);
-        let secrets: HashSet<SecretId> = kept
-            .chain(leftovers.map(|leftover| leftover.secret))
-            .collect();
-        let parked = self.parked.drain().count();
+    /// outcome. The ledger keeps them under their former keeper.
+    pub fn leave_behind(&mut self) -> (usize, usize) {
+        let mut left = BTreeMap::new();
+        for (row, candidate) in std::mem::take(&mut self.kept) {
+            left.insert(candidate.secret, row);
+        }
+        for (row, leftovers) in std::mem::take(&mut self.leftovers) {
+            left.extend(leftovers.iter().map(|old| (old.secret, row.clone())));
+        }
+        let parked = std::mem::take(&mut self.parked).len();
         self.mismatch = None;
-        let left = (secrets.len(), parked);
-        self.superseded.extend(secrets);
-        left
+        self.late_looks.clear();
+        self.journal.clear();
+        let secrets = left.len();
+        self.superseded.extend(left);
+        (secrets, parked)
     }
 
     /// What is to be done for this row.
-    pub(crate) fn start(&self, row: &RowRef) -> Start {
-        let now = Instant::now();
+    #[must_use]
+    pub fn start(&self, row: &RowRef, now: Instant) -> Start {
         if let Some(parked) = self.parked.get(row) {
-            return match parked.look_at.checked_duration_since(now) {
-                Some(rest) if !rest.is_zero() => Start::Wait(Wait::LookUp(rest)),
-                _ => Start::LookUp,
+            return match rest(parked.look_at, now) {
+                Some(rest) => Start::Wait(Wait::LookUp(rest)),
+                None => Start::LookUp,
             };
         }
-        if let Some(leftover) = self.leftovers.get(row).and_then(|oldest| oldest.first()) {
-            return match leftover.adoptable_at.checked_duration_since(now) {
-                Some(rest) if !rest.is_zero() => Start::Wait(Wait::Adoption(rest)),
-                _ => Start::Use(Candidate {
-                    secret: leftover.secret,
-                    origin: Origin::Found,
-                }),
-            };
+        let leftover = self.leftovers.get(row).and_then(|oldest| oldest.first());
+        let waiting = leftover.and_then(|leftover| rest(leftover.adoptable_at, now));
+        if let (Some(leftover), None) = (leftover, waiting) {
+            return Start::Use(Candidate::found(leftover.secret));
         }
-        self.kept
-            .get(row)
-            .map_or(Start::Store, |candidate| Start::Use(*candidate))
+        if let Some(kept) = self.kept.get(row) {
+            return Start::Use(*kept);
+        }
+        waiting.map_or(Start::Store, |rest| Start::Wait(Wait::Adoption(rest)))
     }
 
     /// A secret waits for its row.
-    pub(crate) fn keep(&mut self, row: &RowRef, candidate: Candidate) {
-        self.parked.remove(row);
-        if candidate.origin != Origin::Found || !self.leftovers.contains_key(row) {
+    pub fn keep(&mut self, row: &RowRef, candidate: Candidate) {
+        self.unpark(row);
+        let is_leftover = self
+            .leftovers
+            .get(row)
+            .is_some_and(|old| old.iter().any(|old| old.secret == candidate.secret));
+        if candidate.origin != Origin::Found || candidate.swap_in_doubt || !is_leftover {
             self.kept.insert(row.clone(), candidate);
         }
     }
 
     /// Nobody knows whether a secret was stored for this row.
-    pub(crate) fn park(&mut self, row: &RowRef, wait: Duration) {
+    pub fn park(&mut self, row: &RowRef, wait: Duration, now: Instant) {
         let parked = Parked {
-            look_at: Instant::now() + wait,
+            look_at: now + wait,
             found_nothing_once: false,
         };
         self.parked.insert(row.clone(), parked);
@@ -173,63 +203,100 @@ impl Intents {
 
     /// A look at a parked row's name found nothing; the second time the row may be stored anew.
     /// Says whether that was it.
-    pub(crate) fn found_nothing(&mut self, row: &RowRef) -> bool {
+    pub fn found_nothing(&mut self, row: &RowRef, now: Instant) -> bool {
         let Some(parked) = self.parked.get_mut(row) else {
             return true;
         };
         let nothing = parked.found_nothing_once;
         if nothing {
-            self.parked.remove(row);
+            self.unpark(row);
         } else {
             parked.found_nothing_once = true;
-            parked.look_at = Instant::now() + SECOND_LOOK;
+            parked.look_at = now + SECOND_LOOK;
         }
         nothing
     }
 
+    /// A request without an answer is waited for no longer. What was found instead, if anything, need
+    /// not be its secret: it may take effect still.
+    fn unpark(&mut self, row: &RowRef) {
+        if let Some(parked) = self.parked.remove(row) {
+            let look = LateLook::at(parked.look_at + LATE_LOOK);
+            self.late_looks.insert(row.clone(), look);
+            self.journal.push((row.clone(), Event::GivenUp));
+        }
+    }
+
     /// A look at a row's name found this secret, which may be adopted at once: the row's own open
     /// request names it.
-    pub(crate) fn add_found(&mut self, row: &RowRef, secret: SecretId) {
+    pub fn add_found(&mut self, row: &RowRef, secret: SecretId, now: Instant) {
         let leftovers = self.leftovers.entry(row.clone()).or_default();
         leftovers.retain(|known| known.secret != secret);
         leftovers.push(Leftover {
             secret,
-            adoptable_at: Instant::now(),
+            adoptable_at: now,
         });
         leftovers.sort_by_key(|leftover| leftover.adoptable_at);
     }
 
-    /// A row needs nothing more: what else was stored for it is superseded, but for its own.
-    /// Says what is.
-    pub(crate) fn close(&mut self, row: &RowRef, holds: Option<SecretId>) -> Vec<SecretId> {
-        self.parked.remove(row);
+    /// The row refers to this secret now; what else was stored for it is superseded.
+    pub fn switched(&mut self, row: &RowRef, secret: SecretId, snapshots: u64) {
+        self.superseded.remove(&secret);
+        let event = Event::Switched { secret, snapshots };
+        self.journal.push((row.clone(), event));
+        self.let_go(row, Some(secret));
+    }
+
+    /// The row needs nothing more from us: what was stored for it is superseded. Says what is.
+    pub fn lost(&mut self, row: &RowRef) -> Vec<SecretId> {
+        self.journal.push((row.clone(), Event::Lost));
+        self.let_go(row, None)
+    }
+
+    fn let_go(&mut self, row: &RowRef, holds: Option<SecretId>) -> Vec<SecretId> {
+        self.unpark(row);
         let kept = self.kept.remove(row).map(|candidate| candidate.secret);
         let leftovers = self.leftovers.remove(row).unwrap_or_default();
         let others = leftovers.into_iter().map(|leftover| leftover.secret);
-        let others = others.chain(kept).filter(|secret| Some(*secret) != holds);
-        let others: Vec<SecretId> = others.collect();
-        self.superseded.extend(&others);
-        if let Some(secret) = holds {
-            self.superseded.remove(&secret);
+        let others: BTreeSet<SecretId> = others
+            .chain(kept)
+            .filter(|secret| Some(*secret) != holds)
+            .collect();
+        for secret in &others {
+            self.add_superseded(row, *secret);
         }
-        others
+        others.into_iter().collect()
     }
 
     /// A second secret that this process stored for a row and that may be deleted at once.
-    pub(crate) fn take_spare(&mut self, row: &RowRef, holds: SecretId) -> Option<Candidate> {
+    pub fn take_spare(&mut self, row: &RowRef, holds: SecretId, now: Instant) -> Option<Candidate> {
         let kept = self.kept.get(row)?;
-        let spare = kept.secret != holds && kept.is_deletable();
+        let spare = kept.secret != holds && kept.is_deletable(now);
         if spare { self.kept.remove(row) } else { None }
     }
 
     /// This secret is not going to be its row's, and stays.
-    pub(crate) fn supersede(&mut self, row: &RowRef, secret: SecretId) {
+    pub fn supersede(&mut self, row: &RowRef, secret: SecretId) {
         self.forget(row, secret);
-        self.superseded.insert(secret);
+        self.add_superseded(row, secret);
     }
 
-    /// This secret is gone, or is another row's.
-    pub(crate) fn forget(&mut self, row: &RowRef, secret: SecretId) {
+    /// This secret was deleted.
+    pub fn deleted(&mut self, row: &RowRef, secret: SecretId) {
+        self.forget(row, secret);
+        self.superseded.remove(&secret);
+        self.journal.push((row.clone(), Event::Deleted(secret)));
+    }
+
+    /// Barbican knows this secret no more.
+    pub fn gone(&mut self, row: &RowRef, secret: SecretId) {
+        self.forget(row, secret);
+        self.superseded.remove(&secret);
+        self.journal.push((row.clone(), Event::Gone(secret)));
+    }
+
+    /// This secret is another row's.
+    pub fn forget(&mut self, row: &RowRef, secret: SecretId) {
         if self
             .kept
             .get(row)
@@ -246,7 +313,7 @@ impl Intents {
     }
 
     /// A listing found a secret under the name of a row that is at zeros.
-    pub(crate) fn add_leftover(&mut self, row: &RowRef, found: &StoredSecret) {
+    pub fn add_leftover(&mut self, row: &RowRef, found: &StoredSecret, now: Instant) {
         let known_here = self
             .kept
             .get(row)
@@ -254,10 +321,9 @@ impl Intents {
         if known_here || !found.is_ours() {
             return;
         }
-        let wait = ADOPTABLE_AGE.saturating_sub(found.age);
         let leftover = Leftover {
             secret: found.id,
-            adoptable_at: Instant::now() + wait,
+            adoptable_at: now + ADOPTABLE_AGE.saturating_sub(found.age),
         };
         let leftovers = self.leftovers.entry(row.clone()).or_default();
         if leftovers.iter().all(|known| known.secret != found.id) {
@@ -266,67 +332,133 @@ impl Intents {
         }
     }
 
-    /// A listing found a secret of ours whose row has another key.
-    pub(crate) fn add_superseded(&mut self, secret: SecretId) {
-        self.superseded.insert(secret);
+    /// A secret of ours is not going to be this row's, which has another key or is gone.
+    pub fn add_superseded(&mut self, row: &RowRef, secret: SecretId) {
+        if self.superseded.insert(secret, row.clone()).is_none() {
+            self.journal.push((row.clone(), Event::Superseded(secret)));
+        }
+    }
+
+    /// A row refers to this secret, although it was thought that none would.
+    pub fn not_superseded(&mut self, secret: SecretId) {
+        if let Some(row) = self.superseded.remove(&secret) {
+            let snapshots = 0;
+            let event = Event::Switched { secret, snapshots };
+            self.journal.push((row, event));
+        }
     }
 
     /// Secrets that no row is going to use.
-    pub(crate) fn superseded(&self) -> u64 {
+    #[must_use]
+    pub fn superseded(&self) -> u64 {
         self.superseded.len() as u64
     }
 
-    /// The secret kept for a row.
-    pub(crate) fn kept(&self, row: &RowRef) -> Option<Candidate> {
-        self.kept.get(row).copied()
+    /// The next of them behind this one, with the rows that they were stored for.
+    #[must_use]
+    pub fn superseded_after(
+        &self,
+        after: Option<SecretId>,
+        most: usize,
+    ) -> Vec<(SecretId, RowRef)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        let page = self.superseded.range((from, Unbounded)).take(most);
+        page.map(|(secret, row)| (*secret, row.clone())).collect()
     }
 
     /// Rows for which something is open, but for those whose name is not to be looked up yet.
-    pub(crate) fn open_rows(&self, kind: ResourceKind) -> Vec<RowId> {
-        let now = Instant::now();
-        let parked = |row: &RowRef| self.parked.get(row).is_some_and(|row| row.look_at > now);
-        let rows = self.kept.keys().chain(self.leftovers.keys());
-        let open: HashSet<&RowRef> = rows.chain(self.parked.keys()).collect();
-        open.into_iter()
-            .filter(|row| row.kind == kind && !parked(row))
-            .map(|row| row.id.clone())
-            .collect()
+    #[must_use]
+    pub fn open_rows(&self, kind: ResourceKind, now: Instant) -> Vec<RowRef> {
+        let waits = |row: &RowRef| self.parked.get(row).is_some_and(|row| row.look_at > now);
+        let open: BTreeSet<&RowRef> = self
+            .kept
+            .keys()
+            .chain(self.leftovers.keys())
+            .chain(self.parked.keys())
+            .collect();
+        let of_kind = open.into_iter().filter(|row| row.kind == kind);
+        of_kind.filter(|row| !waits(row)).cloned().collect()
+    }
+
+    /// Whether nothing is open for any row.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.kept.is_empty() && self.parked.is_empty() && self.leftovers.is_empty()
+    }
+
+    /// Whether nothing waits that only a listing has shown.
+    #[must_use]
+    pub fn has_no_leftovers(&self) -> bool {
+        self.leftovers.is_empty()
+    }
+
+    /// Names to be looked at once more: those that are due, and when all else is complete also the
+    /// others, once.
+    #[must_use]
+    pub fn late_looks(&self, all_is_complete: bool, now: Instant) -> Vec<RowRef> {
+        let wanted = |look: &LateLook| look.due <= now || (all_is_complete && !look.looked_early);
+        let looks = self.late_looks.iter().filter(|(_, look)| wanted(look));
+        looks.map(|(row, _)| row.clone()).collect()
+    }
+
+    /// A name was looked at once more. Before its time that is not the last look.
+    pub fn looked_again(&mut self, row: &RowRef, now: Instant) {
+        let Some(look) = self.late_looks.get_mut(row) else {
+            return;
+        };
+        if look.due > now {
+            look.looked_early = true;
+            return;
+        }
+        self.late_looks.remove(row);
+        self.journal.push((row.clone(), Event::LookedAgain));
     }
 
     /// A payload was read that is not the fixed key: nothing goes on before it is right or gone.
-    pub(crate) fn set_mismatch(&mut self, row: &RowRef, secret: SecretId) {
+    pub fn set_mismatch(&mut self, row: &RowRef, secret: SecretId) {
         self.mismatch = Some((row.clone(), secret));
     }
 
     /// The secret that did not hold the fixed key, and the row that it was stored for.
-    pub(crate) fn mismatch(&self) -> Option<(RowRef, SecretId)> {
+    #[must_use]
+    pub fn mismatch(&self) -> Option<(RowRef, SecretId)> {
         self.mismatch.clone()
     }
 
     /// It does now, or is gone.
-    pub(crate) fn clear_mismatch(&mut self) {
+    pub fn clear_mismatch(&mut self) {
         self.mismatch = None;
     }
 
     /// Whether the outcome of this row's POST is not known.
-    pub(crate) fn is_parked(&self, row: &RowRef) -> bool {
+    #[must_use]
+    pub fn is_parked(&self, row: &RowRef) -> bool {
         self.parked.contains_key(row)
     }
 
     /// How many POSTs are without a known outcome.
-    pub(crate) fn parked(&self) -> u64 {
+    #[must_use]
+    pub fn parked(&self) -> u64 {
         self.parked.len() as u64
     }
 
     /// Whether any POST is without a known outcome.
-    pub(crate) fn any_parked(&self) -> bool {
+    #[must_use]
+    pub fn any_parked(&self) -> bool {
         !self.parked.is_empty()
     }
 
     /// When the next parked row is to be looked up. What is due already has to wait for a pass.
-    pub(crate) fn next_look(&self) -> Option<Instant> {
-        let now = Instant::now();
+    #[must_use]
+    pub fn next_look(&self, now: Instant) -> Option<Instant> {
         let looks = self.parked.values().map(|parked| parked.look_at);
         looks.filter(|at| *at > now).min()
     }
+}
+
+/// The time until then, if that is still to come.
+fn rest(until: Instant, now: Instant) -> Option<Duration> {
+    let rest = until.saturating_duration_since(now);
+    (!rest.is_zero()).then_some(rest)
 }

@@ -3,31 +3,32 @@
 //! Each page is held against the database at once, so that memory holds only what is left over,
 //! never all secrets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, SecretName};
 use crate::intents::Intents;
+use crate::one_key::unused;
 use crate::ports::{CinderDatabase, DatabaseError, KeyManager, SecretError, StoredSecret};
 use crate::reasons::{Fault, Reason};
 use crate::rows::RowKey;
 
-/// Lists what is stored for this kind of row, and compares one payload with the fixed key.
+/// Lists what is stored for this kind of row. Hands back a secret that must hold the fixed key, if
+/// there is one.
 ///
 /// # Errors
 /// What stands in the way; nothing may be stored before this has succeeded once.
 pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
     keys: &M,
     rows: &D,
-    fixed_key: &FixedKey,
     kind: ResourceKind,
     intents: &mut Intents,
-) -> Result<(), Fault> {
-    let request = RequestId::random();
+) -> Result<Option<(RowRef, SecretId)>, Fault> {
     let (sender, mut pages) = mpsc::channel(2);
-    let listing = keys.list(kind, sender, request);
+    let listing = keys.list(kind, sender, RequestId::random());
     // The receiver is moved in, so that a listing nobody reads any more ends too.
     let reading = async move {
         let mut sample = None;
@@ -35,14 +36,47 @@ pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
             let found = sort_page(rows, kind, &page, &mut *intents).await?;
             sample = sample.or(found);
         }
-        Ok((sample, intents))
+        Ok(sample)
     };
     let (listed, read) = tokio::join!(listing, reading);
-    let (sample, intents) = read.map_err(database_fault)?;
+    let sample = read.map_err(database_fault)?;
     listed?;
-    let Some((row, secret)) = sample else {
-        return Ok(());
+    Ok(sample)
+}
+
+/// A secret that must hold the fixed key, from the first page of a listing.
+///
+/// # Errors
+/// What stands in the way.
+pub(crate) async fn sample<M: KeyManager, D: CinderDatabase>(
+    keys: &M,
+    rows: &D,
+    kind: ResourceKind,
+) -> Result<Option<(RowRef, SecretId)>, Fault> {
+    let (sender, mut pages) = mpsc::channel(1);
+    let listing = keys.list(kind, sender, RequestId::random());
+    let reading = async move {
+        match pages.recv().await {
+            Some(page) => sort_page(rows, kind, &page, &mut Intents::default()).await,
+            None => Ok(None),
+        }
     };
+    let (listed, read) = tokio::join!(listing, reading);
+    let sample = read.map_err(database_fault)?;
+    listed?;
+    Ok(sample)
+}
+
+/// W19: compares the payload of one secret of ours with the fixed key before anything is stored.
+///
+/// # Errors
+/// It holds something else, or cannot be read.
+pub(crate) async fn compare_sample<M: KeyManager>(
+    keys: &M,
+    fixed_key: &FixedKey,
+    (row, secret): (RowRef, SecretId),
+    intents: &mut Intents,
+) -> Result<(), Fault> {
     let compared = compare(keys, fixed_key, &row, secret).await;
     if let Err(Fault {
         reason: Reason::FixedKeyMismatch,
@@ -68,22 +102,27 @@ async fn sort_page<D: CinderDatabase>(
         .filter(|(row, _)| row.kind == kind)
         .collect();
     let ids: Vec<RowId> = named.iter().map(|(row, _)| row.id.clone()).collect();
-    let keys: HashMap<RowId, RowKey> = rows.keys(kind, &ids).await?.into_iter().collect();
+    let held: HashMap<RowId, RowKey> = rows.keys(kind, &ids).await?.into_iter().collect();
+    let now = Instant::now();
     let mut sample = None;
+    let mut unheld = BTreeMap::new();
     for (row, secret) in named {
-        if sample.is_none() && secret.is_ours() && keys.contains_key(&row.id) {
-            sample = Some((row.clone(), secret.id));
+        let Some(key) = held.get(&row.id) else {
+            continue;
+        };
+        if secret.is_ours() {
+            sample.get_or_insert_with(|| (row.clone(), secret.id));
         }
-        match keys.get(&row.id) {
-            Some(RowKey::AllZeros) => intents.add_leftover(&row, secret),
-            Some(key) if secret.created_by_us && !key.is(secret.id) => {
-                // Another row may have taken it over, as in a volume migration.
-                if !rows.refers_to(secret.id).await? {
-                    intents.add_superseded(secret.id);
-                }
-            }
-            Some(_) | None => {}
+        if *key == RowKey::AllZeros {
+            intents.add_leftover(&row, secret, now);
+        } else if secret.created_by_us && !key.is(secret.id) {
+            unheld.insert(secret.id, row);
         }
+    }
+    // Another row may have taken it over, as in a volume migration.
+    let secrets: Vec<SecretId> = unheld.keys().copied().collect();
+    for secret in unused(rows, &secrets).await? {
+        intents.add_superseded(&unheld[&secret], secret);
     }
     Ok(sample)
 }
@@ -101,7 +140,7 @@ pub(crate) async fn compare<M: KeyManager>(
     let payload = match keys.payload(secret, RequestId::random()).await {
         Ok(payload) => payload,
         Err(SecretError::NotFound(_)) => return Ok(()),
-        Err(SecretError::Fault(fault)) => return Err(fault),
+        Err(SecretError::Fault(fault) | SecretError::Forbidden(fault)) => return Err(fault),
         Err(SecretError::Refused(message) | SecretError::Failed(message)) => {
             let remedy = "look for that secret in the log of the Barbican API";
             let message = format!("secret {secret} cannot be read: {message}");

@@ -2,21 +2,25 @@
 
 mod board;
 pub mod census;
+pub mod conclusion;
+mod concurrency;
 pub mod fixed_key;
 mod gates;
 pub mod ids;
-mod intents;
+pub mod intents;
 mod inventory;
-mod key_ends;
+pub mod ledger;
+pub mod machine;
 pub mod messages;
 mod one_key;
+pub mod orphans;
 mod pass;
+mod peers;
 pub mod ports;
 pub mod progress;
 pub mod reasons;
 pub mod rows;
 pub mod service;
 pub mod settings;
-mod settle;
 mod summary;
 mod walk;

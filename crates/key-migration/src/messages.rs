@@ -4,7 +4,7 @@
 
 use tracing::{error, info, warn};
 
-use crate::ids::{ResourceKind, RowRef, SecretId, Service};
+use crate::ids::{RequestId, ResourceKind, RowRef, SecretId, Service};
 use crate::reasons::{Fault, Reason, RowReason};
 use crate::rows::Census;
 
@@ -76,6 +76,37 @@ pub fn deferred(row: &RowRef, reason: RowReason, message: &str) {
     info!(target: LOGGER, "Deferring {row} ({reason}): {message}");
 }
 
+/// A row has waited for so long that somebody should look.
+pub fn deferred_long(row: &RowRef, reason: RowReason, message: &str) {
+    let remedy = match (reason, row.kind) {
+        (RowReason::Transitional, ResourceKind::Backup) => {
+            format!(
+                "if nobody is at work on it: cinder backup-reset-state --state available {}",
+                row.id
+            )
+        }
+        (RowReason::Transitional, _) if message.starts_with("migration_status") => {
+            format!(
+                "if nobody is at work on it: cinder reset-state --reset-migration-status {}",
+                row.id
+            )
+        }
+        (RowReason::Transitional, _) => {
+            format!(
+                "if nobody is at work on it: cinder reset-state --state available {}",
+                row.id
+            )
+        }
+        _ => "see what was said of it before".to_owned(),
+    };
+    warn!(target: LOGGER, "{row} has waited for an hour ({reason}): {message}. Remedy: {remedy}");
+}
+
+/// The users of what depends on a volume have changed, and with them who may read its key.
+pub fn readers_corrected(secret: SecretId) {
+    info!(target: LOGGER, "Corrected who may read secret {secret}: the users who need it have changed.");
+}
+
 /// The process ends in the middle of a key.
 pub fn given_up(row: &RowRef) {
     warn!(
@@ -94,6 +125,24 @@ pub fn lost(row: &RowRef, orphan: Option<SecretId>) {
              secret {secret}, stored for it, is superseded."
         ),
     }
+}
+
+/// A secret that nothing needed is gone, as the operator asked.
+pub fn purged(secret: SecretId, row: &RowRef, class: &str, request: RequestId) {
+    info!(
+        target: LOGGER,
+        request_id = %request,
+        "Deleted secret {secret}, stored for {row} ({class})."
+    );
+}
+
+/// Whether a secret that nothing needed is gone is not known, or it certainly is not.
+pub fn not_purged(secret: SecretId, row: &RowRef, message: &str, request: RequestId) {
+    warn!(
+        target: LOGGER,
+        request_id = %request,
+        "Deleting secret {secret}, stored for {row}, failed: {message}"
+    );
 }
 
 /// The global count, both lines and what belongs to them.

@@ -3,6 +3,7 @@
 //! The errors decide by their type what may be done next: whether a request can have taken effect
 //! is known only where it was sent.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use tokio::sync::mpsc;
 
 use crate::fixed_key::{FixedKey, Payload};
 use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, SecretName};
+use crate::ledger::{Entry, Recollection};
 use crate::reasons::Fault;
-use crate::rows::{Census, FreshRow, Readers, RowKey, ScannedRow, Scope, Swap, SwapOutcome};
+use crate::rows::{
+    Census, FreshRow, Holder, Readers, RowKey, ScannedRow, Scope, SharedRow, Swap, SwapOutcome,
+};
 
 /// Wall-clock time. Durations are measured with tokio's monotonic clock instead.
 pub trait Clock: Send + Sync + 'static {
@@ -57,6 +61,38 @@ pub trait KeyManager: Send + Sync + 'static {
         request: RequestId,
     ) -> impl Future<Output = Result<(), SecretError>> + Send;
 
+    /// Lets these users read the secret beside those who may already; it need not be one of ours.
+    /// Nothing is written where they all may.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    fn let_read(
+        &self,
+        secret: SecretId,
+        users: &Readers,
+        request: RequestId,
+    ) -> impl Future<Output = Result<(), SecretError>> + Send;
+
+    /// Who may read the secret by its ACL.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    fn readers(
+        &self,
+        secret: SecretId,
+        request: RequestId,
+    ) -> impl Future<Output = Result<Readers, SecretError>> + Send;
+
+    /// What a listing would show of this secret, whoever's it is.
+    ///
+    /// # Errors
+    /// See [`SecretError`].
+    fn describe(
+        &self,
+        secret: SecretId,
+        request: RequestId,
+    ) -> impl Future<Output = Result<StoredSecret, SecretError>> + Send;
+
     /// Reads the secret's payload.
     ///
     /// # Errors
@@ -101,7 +137,7 @@ pub trait KeyManager: Send + Sync + 'static {
 }
 
 /// A secret as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredSecret {
     /// Its UUID.
     pub id: SecretId,
@@ -124,7 +160,7 @@ impl StoredSecret {
 }
 
 /// A secret was not stored, or nobody knows.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum StoreError {
     /// It was certainly not stored, and the next one would not be either.
     #[error(transparent)]
@@ -135,11 +171,15 @@ pub enum StoreError {
 }
 
 /// A request about one stored secret failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SecretError {
     /// It would hit every secret.
     #[error(transparent)]
     Fault(Fault),
+    /// Barbican does not let us do this with this secret. For one of ours that is the fault of
+    /// the whole service that stands in it; another's may simply not be ours to use.
+    #[error(transparent)]
+    Forbidden(Fault),
     /// Barbican knows no such secret; just after it was stored, this may be a stale read.
     #[error("Barbican knows no secret {0}")]
     NotFound(SecretId),
@@ -160,7 +200,8 @@ pub trait CinderDatabase: Send + Sync + 'static {
     /// See [`DatabaseError`].
     fn any_row(&self, scope: &Scope) -> impl Future<Output = Result<bool, DatabaseError>> + Send;
 
-    /// How many rows of this host are at zeros and not deleted.
+    /// How many rows of this host are to be migrated: those at zeros and not deleted, and for
+    /// volumes also the stray snapshots, as in [`CinderDatabase::zero_rows`].
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -169,14 +210,16 @@ pub trait CinderDatabase: Send + Sync + 'static {
         scope: &Scope,
     ) -> impl Future<Output = Result<u64, DatabaseError>> + Send;
 
-    /// The next rows of this host at zeros and not deleted, in the order of their IDs, at most
-    /// `limit`, after the given one.
+    /// The next rows of this kind and host at zeros and not deleted, in the order of their IDs, at
+    /// most `limit`, after the given one. Of snapshots, only the stray ones: those whose volume
+    /// (of this host, not deleted) is not at zeros, and so does not take them along.
     ///
     /// # Errors
     /// See [`DatabaseError`].
     fn zero_rows(
         &self,
         scope: &Scope,
+        kind: ResourceKind,
         after: Option<&RowId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<ScannedRow>, DatabaseError>> + Send;
@@ -200,14 +243,61 @@ pub trait CinderDatabase: Send + Sync + 'static {
         ids: &[RowId],
     ) -> impl Future<Output = Result<Vec<(RowId, RowKey)>, DatabaseError>> + Send;
 
-    /// Whether any row that is not deleted refers to this secret: volume, snapshot or backup.
+    /// Which of these secrets any row that is not deleted refers to: volume, snapshot or backup.
+    /// One reading of each table, however many secrets.
     ///
     /// # Errors
     /// See [`DatabaseError`].
-    fn refers_to(
+    fn referred(
         &self,
+        secrets: &[SecretId],
+    ) -> impl Future<Output = Result<HashSet<SecretId>, DatabaseError>> + Send;
+
+    /// What these rows are, deleted ones included; rows that are not in the database are left out.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    fn holders(
+        &self,
+        kind: ResourceKind,
+        ids: &[RowId],
+    ) -> impl Future<Output = Result<Vec<(RowId, Holder)>, DatabaseError>> + Send;
+
+    /// Which of these secrets deleted rows refer to.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    fn referred_by_deleted(
+        &self,
+        secrets: &[SecretId],
+    ) -> impl Future<Output = Result<HashSet<SecretId>, DatabaseError>> + Send;
+
+    /// This host's volumes (not deleted) that hold a key other than zeros and have a snapshot or
+    /// backup, not deleted, of another user than their own; in the order of their IDs, at most
+    /// `limit`, after the given one.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`].
+    fn shared_rows(
+        &self,
+        scope: &Scope,
+        after: Option<&RowId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<SharedRow>, DatabaseError>> + Send;
+
+    /// Runs `act` while the row is locked against every change and refers to nothing that would
+    /// need this secret: the row exists, is deleted or holds another key that is not zeros, and no
+    /// row that is not deleted refers to the secret. Says `None`, having run nothing, where that
+    /// does not hold.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`]; `act` may have been run all the same.
+    fn while_unneeded<T: Send>(
+        &self,
+        row: &RowRef,
         secret: SecretId,
-    ) -> impl Future<Output = Result<bool, DatabaseError>> + Send;
+        act: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Result<Option<T>, DatabaseError>> + Send;
 
     /// Switches a row, and with a volume its zero snapshots, in one transaction, by
     /// compare-and-swap of everything that the secret was made for.
@@ -221,7 +311,8 @@ pub trait CinderDatabase: Send + Sync + 'static {
     ) -> impl Future<Output = Result<SwapOutcome, DatabaseError>> + Send;
 
     /// Counts all rows at zeros, and those that no service owns whose heartbeat
-    /// (`services.updated_at`) is at most `service_down_time` old.
+    /// (`services.updated_at`) is at most `service_down_time` old. Sees what was committed on any
+    /// node of a cluster before it began.
     ///
     /// # Errors
     /// See [`DatabaseError`].
@@ -232,7 +323,7 @@ pub trait CinderDatabase: Send + Sync + 'static {
 }
 
 /// The database did not do what it was asked. No text of it holds the connection URL.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DatabaseError {
     /// Nobody answers, or the connection broke.
     #[error(transparent)]
@@ -243,4 +334,57 @@ pub enum DatabaseError {
     /// Others kept locking the row through every retry; it was not changed.
     #[error("{0}")]
     Contended(String),
+}
+
+/// The durable record of intents and outcomes. It speeds things up and is the audit record; nothing
+/// is wrong without it, only slower, and it alone never permits a deletion. It never holds a key.
+///
+/// All entries and recollections are of one `keeper`: the [`KeyManager::identity`] that the secrets
+/// are kept under.
+pub trait Ledger: Send + Sync + 'static {
+    /// What is recorded for rows of these kinds.
+    ///
+    /// # Errors
+    /// Always [`Reason::LedgerUnavailable`](crate::reasons::Reason::LedgerUnavailable), with what
+    /// is wrong and what helps.
+    fn recall(
+        &self,
+        keeper: &str,
+        kinds: &[ResourceKind],
+    ) -> impl Future<Output = Result<Recollection, Fault>> + Send;
+
+    /// Records that a secret is about to be stored for this row; on disk when it returns. Intents
+    /// that are recorded at the same time share a commit. Hands back the secrets that were recorded
+    /// as the row's before, latest first, except those recorded as gone or superseded: where there
+    /// are any, they are looked for before another is stored.
+    ///
+    /// # Errors
+    /// As [`Ledger::recall`]. The record may be there all the same.
+    fn intend(
+        &self,
+        keeper: &str,
+        row: &RowRef,
+        request: RequestId,
+    ) -> impl Future<Output = Result<Vec<SecretId>, Fault>> + Send;
+
+    /// Records what became of something, with the next commit and soon. Failure shows in the next
+    /// [`Ledger::intend`].
+    fn note(&self, keeper: &str, entry: Entry);
+
+    /// Records that all secrets of this kind that the keeper holds were listed and accounted for,
+    /// and that from now on nothing is stored for such rows without an intent in this ledger.
+    ///
+    /// # Errors
+    /// As [`Ledger::recall`].
+    fn listed(
+        &self,
+        keeper: &str,
+        kind: ResourceKind,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Waits until everything noted is on disk, or cannot be.
+    ///
+    /// # Errors
+    /// As [`Ledger::recall`].
+    fn flush(&self) -> impl Future<Output = Result<(), Fault>> + Send;
 }

@@ -170,7 +170,7 @@ impl fmt::Display for RowReason {
 }
 
 /// Something that would hit every key: it ends the pass, and the service waits until it is gone.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{message}")]
 pub struct Fault {
     /// Which of the closed list.

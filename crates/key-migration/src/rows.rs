@@ -1,6 +1,7 @@
 //! What the domain knows of a row: whose it is, what it holds, and whether it may be touched now.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::ids::{ALL_ZEROS, ResourceKind, RowId, RowRef, SecretId, UserId};
 
@@ -41,7 +42,7 @@ pub struct Backend {
 }
 
 /// What a row's `encryption_key_id` holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RowKey {
     /// NULL: not encrypted, or (backups before Queens) not recorded.
     Null,
@@ -79,7 +80,7 @@ impl RowKey {
 }
 
 /// The columns that tell whether Cinder is in the middle of something with a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RowStatus {
     /// `status`
     pub status: Option<String>,
@@ -140,7 +141,7 @@ pub struct ScannedRow {
 }
 
 /// A row read afresh, just before something is done for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FreshRow {
     /// What it holds now.
     pub key: RowKey,
@@ -150,19 +151,57 @@ pub struct FreshRow {
     pub user_id: Option<UserId>,
     /// The users of the row's snapshots and backups that are not deleted (a volume's only).
     pub dependent_users: BTreeSet<UserId>,
+    /// A snapshot's volume, if it is there and not deleted.
+    pub volume: Option<Box<FreshVolume>>,
+}
+
+/// The volume of a snapshot, read with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FreshVolume {
+    /// `snapshots.volume_id`
+    pub id: RowId,
+    /// What it holds now.
+    pub key: RowKey,
+    /// Its `user_id`.
+    pub user_id: Option<UserId>,
+}
+
+/// A row as `orphans` judges it: deleted ones are seen, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// What it holds.
+    pub key: RowKey,
+    /// How long ago it was deleted, by the database's clock; `None` where it is not. A deleted row
+    /// without `deleted_at` counts as deleted just now.
+    pub deleted_for: Option<Duration>,
+}
+
+/// A volume whose key others than its own user need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRow {
+    /// The volume.
+    pub id: RowId,
+    /// What it holds.
+    pub key: RowKey,
+    /// Its own user and those of its snapshots and backups.
+    pub users: BTreeSet<UserId>,
 }
 
 /// The users who may read a secret: its ACL.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Readers(BTreeSet<UserId>);
 
 impl Readers {
-    /// The readers of a row's secret: its user, the users of what depends on it, and the ones the
-    /// operator adds to every secret.
+    /// The readers of a row's secret: its user, the users of what depends on it, a snapshot's
+    /// volume's user, and the ones the operator adds to every secret.
     #[must_use]
     pub fn of(row: &FreshRow, extra: &[UserId]) -> Self {
-        let users = row.user_id.iter().chain(&row.dependent_users).chain(extra);
-        Self(users.cloned().collect())
+        let of_volume = row
+            .volume
+            .iter()
+            .filter_map(|volume| volume.user_id.as_ref());
+        let own = row.user_id.iter().chain(&row.dependent_users);
+        Self(own.chain(of_volume).chain(extra).cloned().collect())
     }
 
     /// Whether nobody could read it.
@@ -191,7 +230,7 @@ impl FromIterator<UserId> for Readers {
 
 /// The one change that is ever made to Cinder's tables: a row, and with a volume its snapshots,
 /// leaves all zeros for a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Swap {
     /// The row.
     pub row: RowRef,
@@ -201,10 +240,12 @@ pub struct Swap {
     pub user_id: Option<UserId>,
     /// Who the ACL lets read.
     pub readers: Readers,
+    /// For a snapshot that takes its volume's secret: the volume that must still refer to it.
+    pub shared_with: Option<RowId>,
 }
 
 /// What a swap did. Only [`SwapOutcome::Switched`] changed anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SwapOutcome {
     /// The row and this many snapshots refer to the secret now.
     Switched {
@@ -222,6 +263,8 @@ pub enum SwapOutcome {
     /// The row holds zeros still, but its `user_id` changed, or a snapshot belongs to a user who
     /// is not among the readers.
     ReadersChanged,
+    /// The snapshot holds zeros still, but its volume refers to another secret by now.
+    VolumeChanged,
 }
 
 /// All rows at zeros in the whole database, whoever owns them.
@@ -237,6 +280,8 @@ pub struct Census {
     pub unowned_volumes: u64,
     /// Of the backups, those whose host has no backup service that is up.
     pub unowned_backups: u64,
+    /// Hosts with a volume or backup service that is up: as many daemons may be counting.
+    pub hosts: u64,
 }
 
 impl Census {

@@ -82,6 +82,12 @@ impl<C: Clock> Summary<C> {
         self.said.is_none() || seen < rows
     }
 
+    /// Whether the last count found nothing at zeros anywhere.
+    pub(crate) fn is_clear(&self) -> bool {
+        let latest = *self.census.subscribe().borrow();
+        latest.is_some_and(|counted| counted.census.is_clear())
+    }
+
     /// Whether nothing was at zeros anywhere in two counts an interval apart, nor since.
     pub(crate) fn is_clear_twice(&self, interval: Duration) -> bool {
         let interval = jiff::SignedDuration::try_from(interval).unwrap_or_default();

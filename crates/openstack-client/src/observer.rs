@@ -47,6 +47,14 @@ pub enum Operation {
     Store,
     /// `PUT /v1/secrets/<id>/acl`
     SetReaders,
+    /// `GET /v1/secrets/<id>/acl`
+    Readers,
+    /// `PATCH /v1/secrets/<id>/acl`
+    AddReaders,
+    /// `GET /v1/secrets/<id>`
+    Describe,
+    /// `GET /v1/secrets/<id>/consumers`
+    Consumers,
     /// `GET /v1/secrets/<id>/payload`
     Payload,
     /// `DELETE /v1/secrets/<id>`
@@ -61,10 +69,14 @@ pub enum Operation {
 
 impl Operation {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::SignIn,
         Self::Store,
         Self::SetReaders,
+        Self::Readers,
+        Self::AddReaders,
+        Self::Describe,
+        Self::Consumers,
         Self::Payload,
         Self::Delete,
         Self::Find,
@@ -79,6 +91,10 @@ impl Operation {
             Self::SignIn => "sign_in",
             Self::Store => "store",
             Self::SetReaders => "set_readers",
+            Self::Readers => "readers",
+            Self::AddReaders => "add_readers",
+            Self::Describe => "describe",
+            Self::Consumers => "consumers",
             Self::Payload => "payload",
             Self::Delete => "delete",
             Self::Find => "find",

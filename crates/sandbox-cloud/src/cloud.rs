@@ -422,6 +422,13 @@ impl Cloud {
         self.shared.traffic.idle().await;
     }
 
+    /// Waits until all who have connected so far have hung up and all that they sent has taken
+    /// effect: after that nothing more can come of a caller that was killed.
+    pub async fn hung_up(&self) {
+        self.keystone.hung_up().await;
+        self.barbican.hung_up().await;
+    }
+
     /// The most requests under way at one time, of one operation or of all.
     pub fn high_water(&self, operation: Option<Operation>) -> u64 {
         self.shared.traffic.high_water(operation)

@@ -11,10 +11,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// A service that listens on one address of 127.0.0.1 as long as it is started.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Server {
     address: SocketAddr,
     app: Router,
     running: Mutex<Option<Running>>,
+    /// What is held by a connection, and by each request that came on it.
+    callers: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -34,10 +38,14 @@ impl Server {
     /// Serves `app` on the listener's address.
     pub(crate) fn start_on(listener: TcpListener, app: Router) -> io::Result<Self> {
         let address = listener.local_addr()?;
+        let callers = TaskTracker::new();
+        // It can be waited for only when closed, which keeps nobody out.
+        callers.close();
         let server = Self {
             address,
             app,
             running: Mutex::new(None),
+            callers,
         };
         server.serve(listener);
         Ok(server)
@@ -70,11 +78,22 @@ impl Server {
         }
     }
 
+    /// Waits until all who have connected so far are gone, and all that they sent is done.
+    pub(crate) async fn hung_up(&self) {
+        // Connections are accepted in turn: once this one is, so are those before it.
+        if let Ok(mut last) = TcpStream::connect(self.address).await {
+            let _ = last.shutdown().await;
+            let _ = last.read_to_end(&mut Vec::new()).await;
+        }
+        self.callers.wait().await;
+    }
+
     fn serve(&self, listener: TcpListener) {
         let connections = CancellationToken::new();
         let listener = ClosableListener {
             listener,
             connections: connections.clone(),
+            callers: self.callers.clone(),
         };
         let app = self
             .app
@@ -106,24 +125,31 @@ impl Drop for Server {
 
 /// The connection a request came on.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection(CancellationToken);
+pub(crate) struct Connection {
+    token: CancellationToken,
+    _caller: TaskTrackerToken,
+}
 
 impl Connection {
     /// Closes it; an answer that is not written yet never will be.
     pub(crate) fn close(&self) {
-        self.0.cancel();
+        self.token.cancel();
     }
 }
 
 impl Connected<IncomingStream<'_, ClosableListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, ClosableListener>) -> Self {
-        Self(stream.io().token.clone())
+        Self {
+            token: stream.io().token.clone(),
+            _caller: stream.io().caller.clone(),
+        }
     }
 }
 
 pub(crate) struct ClosableListener {
     listener: TcpListener,
     connections: CancellationToken,
+    callers: TaskTracker,
 }
 
 impl Listener for ClosableListener {
@@ -136,10 +162,9 @@ impl Listener for ClosableListener {
                 Ok((stream, address)) => {
                     // Small answers must not wait for the peer's delayed acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    return (
-                        ClosableStream::new(stream, self.connections.child_token()),
-                        address,
-                    );
+                    let token = self.connections.child_token();
+                    let stream = ClosableStream::new(stream, token, self.callers.token());
+                    return (stream, address);
                 }
                 // Out of file descriptors, most likely: room comes when connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -156,15 +181,17 @@ pub(crate) struct ClosableStream {
     stream: TcpStream,
     token: CancellationToken,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    caller: TaskTrackerToken,
 }
 
 impl ClosableStream {
-    fn new(stream: TcpStream, token: CancellationToken) -> Self {
+    fn new(stream: TcpStream, token: CancellationToken, caller: TaskTrackerToken) -> Self {
         let closed = Box::pin(token.clone().cancelled_owned());
         Self {
             stream,
             token,
             closed,
+            caller,
         }
     }
 

@@ -30,10 +30,37 @@ impl Dialect {
         }
     }
 
-    /// The row is not deleted; `deleted` is an integer here and a boolean on PostgreSQL.
-    pub(crate) fn not_deleted(self) -> &'static str {
+    /// The row of this table is not deleted; `deleted` is an integer here and a boolean on
+    /// PostgreSQL.
+    pub(crate) fn not_deleted(self, table: &str) -> String {
         match self {
-            Self::MySql | Self::Sqlite => "deleted = 0",
+            Self::MySql | Self::Sqlite => format!("{table}.deleted = 0"),
+        }
+    }
+
+    /// Joins the next table by looking up its rows for those of the ones before, whatever the
+    /// planner thinks of their sizes.
+    pub(crate) fn join_in_this_order(self) -> &'static str {
+        match self {
+            Self::MySql => "STRAIGHT_JOIN",
+            Self::Sqlite => "CROSS JOIN",
+        }
+    }
+
+    /// At the end of a query by ID: nobody may change the row before the transaction ends.
+    pub(crate) fn locking(self) -> &'static str {
+        match self {
+            Self::MySql => " FOR UPDATE",
+            // The transaction has locked the whole database.
+            Self::Sqlite => "",
+        }
+    }
+
+    /// As [`Self::locking`], but others may lock it so, too.
+    pub(crate) fn locking_with_others(self) -> &'static str {
+        match self {
+            Self::MySql => " LOCK IN SHARE MODE",
+            Self::Sqlite => "",
         }
     }
 
@@ -53,6 +80,14 @@ impl Dialect {
         }
     }
 
+    /// How many seconds ago, by the database's clock, it was what the column holds.
+    pub(crate) fn seconds_since(self, column: &str) -> String {
+        match self {
+            Self::MySql => mysql::seconds_since(column),
+            Self::Sqlite => sqlite::seconds_since(column),
+        }
+    }
+
     /// The column holds exactly these bytes.
     pub(crate) fn exactly(self, statement: &mut Statement, column: &str, value: &str) {
         match self {
@@ -66,6 +101,14 @@ impl Dialect {
         match self {
             Self::MySql => mysql::exactly_or_pool_of(statement, column, name),
             Self::Sqlite => sqlite::exactly_or_pool_of(statement, column, name),
+        }
+    }
+
+    /// `h@b` of a column that holds `h@b` or `h@b#pool`.
+    pub(crate) fn without_pool(self, column: &str) -> String {
+        match self {
+            Self::MySql => mysql::without_pool(column),
+            Self::Sqlite => sqlite::without_pool(column),
         }
     }
 

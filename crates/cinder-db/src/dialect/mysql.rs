@@ -77,6 +77,10 @@ pub(crate) fn seconds_ago(seconds: u64) -> String {
     format!("UTC_TIMESTAMP() - INTERVAL {seconds} SECOND")
 }
 
+pub(crate) fn seconds_since(column: &str) -> String {
+    format!("TIMESTAMPDIFF(SECOND, {column}, UTC_TIMESTAMP())")
+}
+
 pub(crate) fn exactly(statement: &mut Statement, column: &str, value: &str) {
     statement.push("(").push(column).push(" = ").bind(value);
     statement.push(" AND ");
@@ -97,6 +101,10 @@ pub(crate) fn exactly_or_pool_of(statement: &mut Statement, column: &str, name: 
     statement.push(" OR ").push(&bytes_of(column));
     statement.push(" LIKE CAST(").bind(&*pools);
     statement.push(" AS BINARY) ESCAPE '|'))");
+}
+
+pub(crate) fn without_pool(column: &str) -> String {
+    format!("SUBSTRING_INDEX({column}, '#', 1)")
 }
 
 pub(crate) fn bytes_of(expression: &str) -> String {
@@ -131,12 +139,26 @@ pub(crate) fn failure(error: &sqlx::Error, table: &str) -> Failure {
     };
     let code = format!("error {number}");
     match number {
-        1020 | 1205 | 1213 => Failure::contended(table, &code),
-        // Query interrupted, killed connection, server going down, Galera node not ready, and the
-        // server's own view of a lost connection.
-        1047 | 1053 | 1079 | 1158..=1161 | 1184 | 1317 | 1927 | 2002 | 2003 | 2006 | 2013 => {
-            Failure::broken(&code)
-        }
+        // Also: no room for further locks, and a table that was altered under the transaction.
+        1020 | 1205 | 1206 | 1213 | 1412 => Failure::contended(table, &code),
+        // Query interrupted, killed or resting connection, server going down, Galera node not
+        // ready, the server's own view of a lost connection; and prepared statements that the
+        // server, or another one behind a proxy, does not know any more.
+        1047
+        | 1053
+        | 1079
+        | 1158..=1161
+        | 1184
+        | 1243
+        | 1317
+        | 1615
+        | 1927
+        | 2002
+        | 2003
+        | 2006
+        | 2013
+        | 3032
+        | 4031 => Failure::broken(&code),
         1040 | 1129 | 1203 | 1226 | 9001..=9999 => Failure::Unreachable(crate::failure::fault(
             format!("Cinder's database takes no further connection ({code})"),
             "raise max_connections of the database, or look at the proxy in front of it",
@@ -175,6 +197,11 @@ fn remedy(number: u16, table: &str) -> String {
         1054 | 1146 => "check that [database] connection names Cinder's own database, and run \
                         `cinder-manage db sync`"
             .to_owned(),
+        1969 | 3024 => {
+            "raise max_statement_time (MySQL: max_execution_time) for the user in [database] \
+             connection: counting reads whole tables, which takes seconds where they are large"
+                .to_owned()
+        }
         1290 | 1792 | 1836 => {
             "the database is read-only: let [database] connection name the writer".to_owned()
         }

@@ -30,6 +30,10 @@ pub(crate) fn seconds_ago(seconds: u64) -> String {
     format!("strftime('%Y-%m-%d %H:%M:%f', 'now', '-{seconds} seconds')")
 }
 
+pub(crate) fn seconds_since(column: &str) -> String {
+    format!("CAST(strftime('%s', 'now') AS INTEGER) - CAST(strftime('%s', {column}) AS INTEGER)")
+}
+
 pub(crate) fn exactly(statement: &mut Statement, column: &str, value: &str) {
     statement.push(column).push(" = ").bind(value);
 }
@@ -43,6 +47,10 @@ pub(crate) fn exactly_or_pool_of(statement: &mut Statement, column: &str, name: 
     statement.push(" AND ").push(column).push(" < ");
     statement.bind(&*format!("{name}$"));
     statement.push("))");
+}
+
+pub(crate) fn without_pool(column: &str) -> String {
+    format!("substr({column}, 1, instr({column} || '#', '#') - 1)")
 }
 
 /// Result codes: <https://www.sqlite.org/rescode.html>. The low byte of an extended code is the

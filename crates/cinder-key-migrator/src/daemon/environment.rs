@@ -1,5 +1,6 @@
 //! From a configuration to what each service works with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cinder_db::CinderDb;
@@ -20,6 +21,7 @@ pub(super) struct Plan {
     pub(super) host: String,
     pub(super) log: LogConfig,
     pub(super) listen: Listen,
+    pub(super) state_dir: PathBuf,
     pub(super) asked_for: Vec<Service>,
     pub(super) services: Vec<ServiceEnvironment>,
     pub(super) warnings: Vec<String>,
@@ -58,6 +60,7 @@ impl Plan {
             host: configuration.host,
             log: configuration.log,
             listen: configuration.listen,
+            state_dir: configuration.state_dir,
             asked_for: configuration.asked_for,
             services: services.collect(),
             warnings: configuration.warnings,

@@ -61,6 +61,30 @@ impl KeyManager for Keys {
         keys.set_readers(secret, readers, request).await
     }
 
+    async fn let_read(
+        &self,
+        secret: SecretId,
+        users: &Readers,
+        request: RequestId,
+    ) -> Result<(), SecretError> {
+        let keys = self.barbican().map_err(SecretError::Fault)?;
+        keys.let_read(secret, users, request).await
+    }
+
+    async fn readers(&self, secret: SecretId, request: RequestId) -> Result<Readers, SecretError> {
+        let keys = self.barbican().map_err(SecretError::Fault)?;
+        keys.readers(secret, request).await
+    }
+
+    async fn describe(
+        &self,
+        secret: SecretId,
+        request: RequestId,
+    ) -> Result<StoredSecret, SecretError> {
+        let keys = self.barbican().map_err(SecretError::Fault)?;
+        keys.describe(secret, request).await
+    }
+
     async fn payload(&self, secret: SecretId, request: RequestId) -> Result<Payload, SecretError> {
         let keys = self.barbican().map_err(SecretError::Fault)?;
         keys.payload(secret, request).await

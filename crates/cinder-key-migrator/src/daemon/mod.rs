@@ -16,21 +16,21 @@ use key_migration::ports::Clock as _;
 use key_migration::progress::ServiceProgress;
 use key_migration::rows::Scope;
 use key_migration::service::{Heartbeat, KeyMigrator, Mode, Wiring};
+use migration_ledger::MigrationLedger;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::environment::{Plan, ServiceEnvironment};
 use self::reload::Reloader;
 use self::supervisor::{Supervisor, Tokens};
 use crate::cli::Run;
-use crate::clock::SecondsClock;
+use crate::clock::{SecondsClock, SystemClock};
 use crate::exit::Failure;
 use crate::http::{self, Listener, Loop, Metrics, RequestDurations, View};
 use crate::logging::Logging;
 use crate::settings::{Configuration, Faults, Listen};
 
-/// Two can work while one waits for a disk; the work is waiting for others.
-const WORKERS: usize = 2;
 /// Name look-ups and files.
 const MOST_BLOCKING: usize = 4;
 /// For what is left when all tasks have ended, such as a name look-up.
@@ -42,8 +42,8 @@ pub(crate) fn run(
     configuration: Configuration,
     logging: Logging,
 ) -> Result<ExitCode, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // One thread: the work is waiting for others, and what is done happens in one order.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(MOST_BLOCKING)
         .enable_all()
         .build()
@@ -80,11 +80,12 @@ async fn start(
     let (host, shown_host) = watch::channel(plan.host.clone());
     let (reached, database_reached) = watch::channel(false);
     let census = Arc::new(CensusKeeper::new(SecondsClock));
+    let ledger = Arc::new(MigrationLedger::new(&plan.state_dir, SystemClock));
     let mut environments = Vec::new();
     let mut loops = Vec::new();
     for environment in &plan.services {
         let (sender, receiver) = watch::channel(environment.clone());
-        let parts = (receiver, Arc::clone(&census));
+        let parts = (receiver, Arc::clone(&census), Arc::clone(&ledger));
         loops.push(start_loop(&mut supervisor, environment, parts, mode));
         environments.push((environment.settings.service, sender));
     }
@@ -110,6 +111,7 @@ async fn start(
         requests,
         logging,
         listen: plan.listen,
+        state_dir: plan.state_dir,
         environments,
         host,
     };
@@ -132,9 +134,10 @@ async fn bind(listen: &Listen, mode: Mode) -> Result<Option<Listener>, Failure> 
 fn start_loop(
     supervisor: &mut Supervisor,
     environment: &ServiceEnvironment,
-    (receiver, census): (
+    (receiver, census, ledger): (
         watch::Receiver<ServiceEnvironment>,
         Arc<CensusKeeper<SecondsClock>>,
+        Arc<MigrationLedger<SystemClock>>,
     ),
     mode: Mode,
 ) -> Loop {
@@ -150,6 +153,8 @@ fn start_loop(
     let heartbeat = Arc::new(Heartbeat::new());
     let migrator = KeyMigrator::new(Wiring {
         clock: SecondsClock,
+        entropy: Uuid::new_v4,
+        ledger,
         environment: receiver,
         census,
         progress: progress.clone(),

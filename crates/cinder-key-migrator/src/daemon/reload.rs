@@ -1,5 +1,7 @@
 //! SIGHUP: the configuration is read again, and used if nothing is wrong with it.
 
+use std::path::PathBuf;
+
 use key_migration::ids::Service;
 use tokio::sync::watch;
 
@@ -16,6 +18,8 @@ pub(super) struct Reloader {
     pub(super) logging: Logging,
     /// Where HTTP is served, which only a restart changes.
     pub(super) listen: Listen,
+    /// Where the ledger is, which only a restart changes.
+    pub(super) state_dir: PathBuf,
     pub(super) environments: Vec<(Service, watch::Sender<ServiceEnvironment>)>,
     pub(super) host: watch::Sender<String>,
 }
@@ -52,6 +56,11 @@ impl Reloader {
         }
         if plan.listen != self.listen {
             tracing::warn!("[key_migrator] listen has changed: restart to listen there");
+        }
+        if plan.state_dir != self.state_dir {
+            tracing::warn!(
+                "[key_migrator] state_dir has changed: restart to keep the ledger there"
+            );
         }
         self.host.send_replace(plan.host);
         for new in plan.services {

@@ -1,5 +1,6 @@
 //! `[key_migrator]`: the program's own options.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use key_migration::ids::{Service, UserId};
@@ -25,6 +26,7 @@ const PAUSED: Opt<bool> = Opt::boolean(GROUP, "paused").default(false);
 const UNKNOWN_OUTCOME_WAIT: Opt<Duration> = Opt::seconds(GROUP, "unknown_outcome_wait")
     .range(0, YEAR)
     .default(120);
+const STATE_DIR: Opt<String> = Opt::string(GROUP, "state_dir").default("$state_path/key-migrator");
 pub(super) const LISTEN: Opt<String> = Opt::string(GROUP, "listen").default("127.0.0.1:18776");
 const EXTRA_HOSTS: Opt<Vec<String>> = Opt::list(GROUP, "extra_hosts").default(&[]);
 const EXTRA_ACL_USERS: Opt<Vec<String>> = Opt::list(GROUP, "extra_acl_users").default(&[]);
@@ -39,6 +41,7 @@ pub(super) struct KeyMigratorSection {
     pub(super) max_rate: Option<f64>,
     pub(super) paused: bool,
     pub(super) unknown_outcome_wait: Duration,
+    pub(super) state_dir: PathBuf,
     pub(super) extra_hosts: Vec<String>,
     pub(super) extra_acl_users: Vec<UserId>,
 }
@@ -52,6 +55,7 @@ pub(super) fn register(registry: &mut Registry) {
         .add(&MAX_RATE)
         .add(&PAUSED)
         .add(&UNKNOWN_OUTCOME_WAIT)
+        .add(&STATE_DIR)
         .add(&LISTEN)
         .add(&EXTRA_HOSTS)
         .add(&EXTRA_ACL_USERS);
@@ -67,6 +71,8 @@ pub(super) fn read(conf: &Config, faults: &mut Faults) -> Option<KeyMigratorSect
     let max_rate = max_rate.and_then(|rate| faults.check(parse_rate(conf, &rate)));
     let paused = faults.check(conf.get(&PAUSED));
     let unknown_outcome_wait = faults.check(conf.get(&UNKNOWN_OUTCOME_WAIT));
+    let state_dir = faults.check(conf.get(&STATE_DIR));
+    let state_dir = state_dir.and_then(|path| faults.check(parse_state_dir(conf, path)));
     let extra_hosts = faults.check(conf.get(&EXTRA_HOSTS));
     let extra_acl_users = faults.check(conf.get(&EXTRA_ACL_USERS));
     Some(KeyMigratorSection {
@@ -77,6 +83,7 @@ pub(super) fn read(conf: &Config, faults: &mut Faults) -> Option<KeyMigratorSect
         max_rate: max_rate?,
         paused: paused?,
         unknown_outcome_wait: unknown_outcome_wait?,
+        state_dir: state_dir?,
         extra_hosts: not_empty(extra_hosts?).collect(),
         extra_acl_users: not_empty(extra_acl_users?).map(UserId::from).collect(),
     })
@@ -116,6 +123,16 @@ fn parse_rate(conf: &Config, text: &str) -> Result<Option<f64>, OptionError> {
             &MAX_RATE,
             "expected a number of keys a second, 0 for no limit",
         )),
+    }
+}
+
+/// A daemon's working directory is no place that anybody thinks of, so the path begins at the root.
+fn parse_state_dir(conf: &Config, text: String) -> Result<PathBuf, OptionError> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(conf.fault(&STATE_DIR, "expected a directory, its path from the root"))
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Configuration {
     pub(crate) log: LogConfig,
     /// Where HTTP is served.
     pub(crate) listen: Listen,
+    /// Where the ledger is kept.
+    pub(crate) state_dir: PathBuf,
     /// The services that `--service`, or else `[key_migrator] services`, names.
     pub(crate) asked_for: Vec<Service>,
     /// What each service's loop is told: of those asked for, or of those that run already.
@@ -64,6 +66,21 @@ pub(crate) struct Configuration {
 pub(crate) struct KeyManagerConfig {
     pub(crate) keystone: KeystoneConfig,
     pub(crate) barbican: BarbicanConfig,
+}
+
+/// What it takes to look at secrets and rows side by side, whether or not this host migrates.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// What is logged, and where.
+    pub(crate) log: LogConfig,
+    /// Cinder's database.
+    pub(crate) connection: cinder_db::ConnectionConfig,
+    /// Barbican, which is asked although a gate may be closed.
+    pub(crate) key_manager: KeyManagerConfig,
+    /// Where the ledger is kept, of this host's daemon.
+    pub(crate) state_dir: PathBuf,
+    /// What is odd but harmless, one line each.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads everything.
@@ -93,6 +110,31 @@ pub(crate) fn read_listen(origin: &Origin) -> Result<Listen, Faults> {
     let mut faults = Faults::none();
     let listen = key_migrator::read_listen(&conf, &mut faults);
     faults.unless_any(listen)
+}
+
+/// Reads where secrets and rows are, and how to sign in: what is left when the fixed key is gone.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn read_stores(origin: &Origin) -> Result<Stores, Faults> {
+    let machine = Machine::this();
+    let mut conf = load(&sources(origin), &machine)?;
+    let mut faults = Faults::none();
+    let default = default::read(&conf, &machine, &mut faults);
+    let key_migrator = key_migrator::read(&conf, &mut faults);
+    let database = database::read(&conf, &mut faults);
+    let key_manager = read_key_manager_config(&mut conf, &mut faults);
+    let stores = || {
+        let database = database?;
+        Some(Stores {
+            log: default?.log,
+            connection: database.connection,
+            key_manager: key_manager?,
+            state_dir: key_migrator?.state_dir,
+            warnings: database.warnings,
+        })
+    };
+    faults.unless_any(stores())
 }
 
 fn read_with(
@@ -168,6 +210,7 @@ fn translate(
         host: sections.0.host,
         log: sections.0.log,
         listen: listen?,
+        state_dir: sections.2.state_dir,
         connection: database.connection,
         key_manager: match barbican {
             Some(config) => Some(config?),

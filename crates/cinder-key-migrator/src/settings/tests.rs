@@ -160,6 +160,36 @@ fn own_options_are_read() {
 }
 
 #[test]
+fn the_ledger_is_kept_below_cinders_own_state() {
+    let elsewhere = "[DEFAULT]\nstate_path = /srv/cinder\n";
+    for (text, state_dir) in [
+        (String::new(), "/var/lib/cinder/key-migrator"),
+        (elsewhere.to_owned(), "/srv/cinder/key-migrator"),
+        (
+            format!("{elsewhere}[key_migrator]\nstate_dir = $state_path/m\n"),
+            "/srv/cinder/m",
+        ),
+        (
+            "[key_migrator]\nstate_dir = /var/lib/m\n".to_owned(),
+            "/var/lib/m",
+        ),
+    ] {
+        let configuration = read(&format!("{DATABASE}{text}"));
+        assert_eq!(configuration.state_dir, std::path::Path::new(state_dir));
+    }
+}
+
+#[test]
+fn the_ledger_is_not_kept_in_the_working_directory() {
+    for path in ["", "state", "./state"] {
+        let faults = faults_of(&format!("{DATABASE}[key_migrator]\nstate_dir = {path}\n"));
+        let expected = "0.conf:4: [key_migrator] state_dir: expected a directory, its path from \
+            the root";
+        assert_eq!(faults, [expected]);
+    }
+}
+
+#[test]
 fn the_command_line_beats_the_services_option() {
     let text = format!("{DATABASE}[key_migrator]\nservices = volume, backup\n");
     let configuration = read_files(&[&text], &[Service::Backup], &[]).expect("no faults");

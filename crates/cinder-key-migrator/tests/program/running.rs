@@ -36,8 +36,9 @@ impl Place {
 
     /// A configuration without faults, whose database and Keystone are given.
     pub(crate) fn configure(&self, connection: &str, auth_url: &str, own: &str) -> PathBuf {
+        let state_path = self.path("state").display().to_string();
         let text = format!(
-            "[DEFAULT]\nhost = host1\nenabled_backends = lvm\n\
+            "[DEFAULT]\nhost = host1\nenabled_backends = lvm\nstate_path = {state_path}\n\
              [database]\nconnection = {connection}\n\
              [key_manager]\nbackend = barbican\nfixed_key = {FIXED_KEY}\n\
              [keystone_authtoken]\nauth_type = password\nauth_url = {auth_url}\n\

@@ -1,27 +1,23 @@
 //! What one cycle of a service does: gates, listing, pass, summary.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Environment, Finding, KeyMigrator, Mode};
 use crate::fixed_key::FixedKey;
 use crate::gates::Gate;
-use crate::ids::{RequestId, Service};
-use crate::inventory::{self, database_fault};
+use crate::ids::{RowRef, Service};
+use crate::inventory::database_fault;
 use crate::messages;
 use crate::pass::{Interrupt, Pass, PassEnd};
-use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager};
+use crate::peers;
+use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager, Ledger};
 use crate::progress::Counted;
-use crate::reasons::{Fault, Reason, RowReason, ServiceState};
+use crate::reasons::{Fault, Reason, ServiceState};
 use crate::rows::Scope;
-use crate::settle::{Settled, settle};
 
-/// After this time a listing is worth a line.
-const LONG: Duration = Duration::from_secs(10);
-
-impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
+impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
     pub(super) async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
         let settings = &environment.settings;
         if let Some(gate) = Gate::closed_by(settings) {
@@ -37,10 +33,18 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             Ok(finding) => finding,
             Err(fault) => {
                 self.say_blocked(settings.service, &fault);
-                self.board.count_fault(&fault);
+                if !self.still_waits_for_peer(&fault) {
+                    self.board.count_fault(&fault);
+                }
                 Finding::Blocked(fault)
             }
         }
+    }
+
+    /// Cinder's own migrator is looked at every second: that is one wait, not many.
+    fn still_waits_for_peer(&self, fault: &Fault) -> bool {
+        let waits = |fault: &Fault| fault.reason == Reason::PeerAtWork;
+        waits(fault) && self.blocked.as_ref().is_some_and(waits)
     }
 
     /// A gate is closed: it is said on the first pass and on change.
@@ -95,32 +99,24 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         fixed_key: &Arc<FixedKey>,
     ) -> Result<Finding, Fault> {
         self.leave_former_keeper(environment.keys.identity());
-        if self.blocked.is_none() {
-            self.settle(environment).await?;
-        }
-        if !environment
-            .rows
-            .any_row(scope)
-            .await
-            .map_err(database_fault)?
-        {
+        let any_row = environment.rows.any_row(scope).await;
+        if any_row.map_err(database_fault)? {
+            self.recall(environment).await?;
+        } else if self.recall(environment).await.is_err() || self.intents.is_at_rest() {
             self.board.remaining(0);
-            return Ok(self
-                .closed(environment, Gate::NoRows(environment.settings.service))
-                .await);
+            let gate = Gate::NoRows(environment.settings.service);
+            return Ok(self.closed(environment, gate).await);
         }
         self.gate = None;
-        let first = environment.rows.zero_rows(scope, None, 1).await;
+        self.wait_for_peer(environment, scope).await?;
+        let to_settle = self.rows_to_settle(environment).await?;
+        let any_zero_row = self.any_zero_row(environment, scope).await;
         self.passes += 1;
-        if first.map_err(database_fault)?.is_empty() {
-            if self.blocked.is_some() {
-                self.settle(environment).await?;
-            }
+        if !any_zero_row? && to_settle.is_empty() {
             self.board.remaining(0);
-            return self.nothing_left(environment).await;
+            return self.nothing_left(environment, scope).await;
         }
-        let limit = environment.settings.max_concurrency;
-        self.board.pass_begins(scope.names(), limit);
+        self.board.pass_begins(scope.names());
         let first_pass = self.passes == 1 && self.blocked.is_none();
         if first_pass {
             messages::starting();
@@ -129,63 +125,81 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             self.board.state(ServiceState::Migrating, None, None);
         }
         let before = Instant::now();
-        let end = self.pass(environment, scope, fixed_key, first_pass).await;
+        let begun = (first_pass, to_settle);
+        let end = self.pass(environment, scope, fixed_key, begun).await;
         let met_every_row = matches!(end, PassEnd::Walked);
         self.board
             .pass_ends(met_every_row, self.intents.superseded());
+        if met_every_row {
+            self.look_after(environment, scope, false).await;
+            self.tell_listed().await?;
+        }
         self.after_pass(environment, scope, end, before).await
     }
 
-    /// Secrets are kept by another user, in another project or at another Barbican from now on:
-    /// nothing there answers for what was stored before.
-    fn leave_former_keeper(&mut self, identity: String) {
-        let former = self.keeper.replace(identity);
-        if former.is_none() || former == self.keeper {
-            return;
-        }
-        let (secrets, parked) = self.intents.leave_behind();
-        if secrets + parked > 0 {
-            messages::moved_elsewhere(secrets, parked);
-        }
-        self.listed_for = None;
-    }
-
-    /// Accounts for what is open for rows that the walk does not meet any more.
-    async fn settle(&mut self, environment: &Environment<M, D>) -> Result<(), Fault> {
-        let kind = environment.settings.service.kind();
-        let (keys, rows) = (&*environment.keys, &*environment.rows);
-        let settling = settle(keys, rows, kind, &mut self.intents);
-        for settled in settling.await? {
-            match settled {
-                Settled::Migrated => self.board.migrated(),
-                Settled::Lost(row, unused) => {
-                    self.board.count_failure(RowReason::Raced);
-                    for secret in unused {
-                        messages::lost(&row, Some(secret));
-                    }
-                }
+    async fn any_zero_row(
+        &self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+    ) -> Result<bool, Fault> {
+        for &kind in environment.settings.service.kinds() {
+            let first = environment.rows.zero_rows(scope, kind, None, 1).await;
+            if !first.map_err(database_fault)?.is_empty() {
+                return Ok(true);
             }
         }
-        self.board.orphan_secrets(self.intents.superseded());
+        Ok(false)
+    }
+
+    /// W20: while Cinder's own migrator switches rows of this host, nothing is begun.
+    async fn wait_for_peer(
+        &mut self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+    ) -> Result<(), Fault> {
+        if !self.peers.was_seen() {
+            return Ok(());
+        }
+        let (keys, rows) = (&*environment.keys, &*environment.rows);
+        let kind = environment.settings.service.kind();
+        let looked = self
+            .peers
+            .look_while_waiting(rows, scope, kind, &self.begin_after);
+        looked.await.map_err(database_fault)?;
+        let overwritten = peers::overwritten(keys, rows, self.peers.watched()).await;
+        for found in overwritten.map_err(database_fault)? {
+            self.peers.forget(&found.row);
+            if found.by_peer {
+                self.peers.seen(Instant::now());
+            }
+            if !found.still_used {
+                messages::lost(&found.row, Some(found.secret));
+                self.account_for_overwritten(&found.row, found.secret);
+            }
+        }
+        self.write_down();
+        if self.peers.quiet_in(Instant::now()).is_some() {
+            return Err(self.blocked.clone().unwrap_or_else(peers::still_at_work));
+        }
+        self.peers.is_over();
         Ok(())
     }
 
-    async fn nothing_left(&mut self, environment: &Environment<M, D>) -> Result<Finding, Fault> {
+    async fn nothing_left(
+        &mut self,
+        environment: &Environment<M, D>,
+        scope: &Scope,
+    ) -> Result<Finding, Fault> {
         if self.passes == 1 {
             messages::starting();
         }
-        let owned = environment
-            .settings
-            .scope
-            .as_ref()
-            .map(Scope::names)
-            .unwrap_or_default();
-        self.board
-            .pass_begins(owned, environment.settings.max_concurrency);
+        self.board.pass_begins(scope.names());
         self.board.pass_ends(true, self.intents.superseded());
         self.summarise(environment, None)
             .await
             .map_err(database_fault)?;
+        let is_clear = self.summary.is_clear();
+        self.look_after(environment, scope, is_clear).await;
         self.say_going_on(environment.settings.service);
         Ok(Finding::Walked { remaining: 0 })
     }
@@ -197,7 +211,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         environment: &Environment<M, D>,
         scope: &Scope,
         fixed_key: &Arc<FixedKey>,
-        mut starting_said: bool,
+        (mut starting_said, to_settle): (bool, Vec<RowRef>),
     ) -> PassEnd {
         let mut unlisted = None;
         let mut interrupt = self.control.clone();
@@ -221,12 +235,19 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             };
             let pass = Pass {
                 environment,
+                ledger: &self.ledger,
+                keeper: self.known.keeper.clone().unwrap_or_default(),
                 scope,
                 fixed_key: Arc::clone(fixed_key),
                 intents: &mut self.intents,
                 board: &mut self.board,
                 census: self.summary.census(),
+                concurrency: &mut self.concurrency,
+                peers: &mut self.peers,
                 interrupt: &mut self.control,
+                begin_after: self.begin_after.clone(),
+                entropy: self.entropy,
+                to_settle: to_settle.clone(),
                 most,
                 probing: &mut self.blocked,
                 stumbles: &mut self.stumbles,
@@ -247,41 +268,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         self.say_blocked(environment.settings.service, &fault);
         self.board.count_fault(&fault);
         PassEnd::Faulted(fault)
-    }
-
-    async fn list(
-        &mut self,
-        environment: &Environment<M, D>,
-        fixed_key: &Arc<FixedKey>,
-    ) -> Result<(), Fault> {
-        let listed_for = self.listed_for.as_ref();
-        if listed_for.is_some_and(|listed| listed.same_as(fixed_key)) {
-            self.recheck_mismatch(environment, fixed_key).await?;
-            return match self.blocked {
-                Some(_) => environment.keys.probe(RequestId::random()).await,
-                None => Ok(()),
-            };
-        }
-        self.recheck_mismatch(environment, fixed_key).await?;
-        let kind = environment.settings.service.kind();
-        let (keys, rows) = (&*environment.keys, &*environment.rows);
-        let listing = inventory::take(keys, rows, fixed_key, kind, &mut self.intents);
-        said_if_long(listing, messages::listing).await?;
-        self.listed_for = Some(Arc::clone(fixed_key));
-        Ok(())
-    }
-
-    /// A secret that did not hold the fixed key: nothing goes on before it does, or is gone.
-    async fn recheck_mismatch(
-        &mut self,
-        environment: &Environment<M, D>,
-        fixed_key: &FixedKey,
-    ) -> Result<(), Fault> {
-        if let Some((row, secret)) = self.intents.mismatch() {
-            inventory::compare(&*environment.keys, fixed_key, &row, secret).await?;
-            self.intents.clear_mismatch();
-        }
-        Ok(())
     }
 
     async fn after_pass(
@@ -351,14 +337,4 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             messages::going_on(service, gone.reason);
         }
     }
-}
-
-/// Does it, and says so if it takes long.
-async fn said_if_long<T>(step: impl Future<Output = T>, say: fn()) -> T {
-    tokio::pin!(step);
-    tokio::select! {
-        done = &mut step => return done,
-        () = tokio::time::sleep(LONG) => say(),
-    }
-    step.await
 }

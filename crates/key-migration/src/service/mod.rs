@@ -1,6 +1,9 @@
 //! The loop of one service: gates, pass, summary, a wait with its reason, and again.
 
+mod aftercare;
 mod cycle;
+mod readers;
+mod recollection;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +11,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use self::aftercare::Aftercare;
+use self::readers::ReadersUpkeep;
+use self::recollection::Known;
 use crate::board::Board;
 pub use crate::board::Heartbeat;
 use crate::census::CensusKeeper;
-use crate::fixed_key::FixedKey;
+use crate::concurrency::Concurrency;
 use crate::gates::Gate;
+use crate::ids::RowId;
 use crate::intents::Intents;
 use crate::pass::Interrupt;
-use crate::ports::{CinderDatabase, Clock, KeyManager};
+use crate::peers::{self, PeerWatch};
+use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger};
 use crate::progress::{ServiceProgress, StatedReason};
 use crate::reasons::{Fault, Reason, ServiceState};
 use crate::settings::Settings;
@@ -75,9 +84,13 @@ pub enum Ending {
 }
 
 /// What a service is connected to.
-pub struct Wiring<M, D, C> {
+pub struct Wiring<M, D, C, L> {
     /// Wall-clock time.
     pub clock: C,
+    /// Randomness: where a walk begins.
+    pub entropy: fn() -> Uuid,
+    /// The record of intents and outcomes, shared by all services of the process.
+    pub ledger: Arc<L>,
     /// Settings and adapters; a new value ends the pass under way and is used at once.
     pub environment: watch::Receiver<Environment<M, D>>,
     /// The global count, shared by all services of the process.
@@ -93,16 +106,21 @@ pub struct Wiring<M, D, C> {
 }
 
 /// Migrates the keys of one service of this host.
-pub struct KeyMigrator<M, D, C> {
+pub struct KeyMigrator<M, D, C, L> {
     control: Control<M, D>,
     heartbeat: Arc<Heartbeat>,
     board: Board<C>,
     mode: Mode,
+    ledger: Arc<L>,
+    entropy: fn() -> Uuid,
+    /// Where walks begin: several daemons may own the same rows.
+    begin_after: RowId,
     intents: Intents,
-    /// Who keeps the secrets that the intents speak of.
-    keeper: Option<String>,
-    /// The fixed key that the listing was made for; it is made again for another one.
-    listed_for: Option<Arc<FixedKey>>,
+    known: Known,
+    concurrency: Concurrency,
+    peers: PeerWatch,
+    aftercare: Aftercare,
+    readers: ReadersUpkeep,
     stumbles: Stumbles,
     gate: Option<Gate>,
     key_need_said: bool,
@@ -127,9 +145,9 @@ enum Finding {
     Walked { remaining: u64 },
 }
 
-impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
+impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
     /// Connects it. Nothing is read or sent before [`KeyMigrator::run`].
-    pub fn new(wiring: Wiring<M, D, C>) -> Self {
+    pub fn new(wiring: Wiring<M, D, C, L>) -> Self {
         Self {
             control: Control {
                 environment: wiring.environment,
@@ -139,9 +157,15 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             summary: Summary::new(wiring.census),
             heartbeat: wiring.heartbeat,
             mode: wiring.mode,
+            ledger: wiring.ledger,
+            begin_after: RowId::from((wiring.entropy)().to_string()),
+            entropy: wiring.entropy,
             intents: Intents::default(),
-            keeper: None,
-            listed_for: None,
+            known: Known::default(),
+            concurrency: Concurrency::new(1),
+            peers: PeerWatch::default(),
+            aftercare: Aftercare::default(),
+            readers: ReadersUpkeep::default(),
             stumbles: Stumbles::default(),
             gate: None,
             key_need_said: false,
@@ -153,6 +177,13 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
 
     /// Runs until the mode is fulfilled or it is told to stop. Nothing that fails outside ends it.
     pub async fn run(mut self) -> Ending {
+        let ending = self.cycles().await;
+        // What cannot be recorded now is found again by name.
+        let _ = self.ledger.flush().await;
+        ending
+    }
+
+    async fn cycles(&mut self) -> Ending {
         loop {
             let environment = self.control.environment.borrow_and_update().clone();
             let heartbeat = Arc::clone(&self.heartbeat);
@@ -192,8 +223,9 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
             Finding::Paused => self.board.state(ServiceState::Paused, None, None),
             Finding::Interrupted => {}
             Finding::Blocked(fault) => {
-                self.board
-                    .blocked(fault, self.wait_after(settings, finding));
+                let quiet = self.peers.quiet_in(Instant::now());
+                let wait = quiet.unwrap_or_else(|| self.wait_after(settings, finding));
+                self.board.blocked(fault, wait);
                 self.blocked = Some(fault.clone());
             }
             Finding::Walked { remaining } => {
@@ -208,7 +240,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         if remaining > 0 {
             return ServiceState::Migrating;
         }
-        if self.summary.is_clear_twice(settings.interval) && !self.intents.any_parked() {
+        if self.summary.is_clear_twice(settings.interval) && self.intents.is_at_rest() {
             ServiceState::Complete
         } else {
             ServiceState::Idle
@@ -216,13 +248,17 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     }
 
     fn wait_after(&self, settings: &Settings, finding: &Finding) -> Duration {
-        if let Finding::Blocked(_) = finding {
-            return settings.interval.min(PROBE_INTERVAL);
+        match finding {
+            Finding::Blocked(fault) if fault.reason == Reason::PeerAtWork => {
+                return peers::LOOK_EVERY;
+            }
+            Finding::Blocked(_) => return settings.interval.min(PROBE_INTERVAL),
+            _ => {}
         }
         let wait = settings.interval;
         let look = self
             .intents
-            .next_look()
+            .next_look(Instant::now())
             .map(|at| at.saturating_duration_since(Instant::now()));
         look.map_or(wait, |look| wait.min(look.max(Duration::from_millis(10))))
     }
@@ -245,14 +281,18 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
         finding: &Finding,
     ) -> Option<Ending> {
         let failed = self.board.tally().failed;
+        let given_up = self.board.tally().given_up > 0;
         let looks = self.looks_are_to_come();
         match finding {
             // A POST whose outcome is not known is looked up first, if that is still to come.
-            Finding::Blocked(_) if self.intents.next_look().is_some() => None,
+            Finding::Blocked(_) if self.intents.next_look(Instant::now()).is_some() => None,
+            Finding::Blocked(fault) if fault.reason == Reason::PeerAtWork => None,
             Finding::Blocked(_) => Some(Ending::Failed),
             Finding::Interrupted => None,
             Finding::Walked { .. } | Finding::Disabled(Gate::NoRows(_)) if looks => None,
             Finding::Walked { remaining: 0 } => Some(Ending::NothingLeft),
+            // What was waited for in vain is stored in the next walk.
+            Finding::Walked { .. } if given_up => None,
             Finding::Walked { .. } if failed > 0 && self.board.migrated_so_far() == 0 => {
                 Some(Ending::Failed)
             }
@@ -264,7 +304,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock> KeyMigrator<M, D, C> {
     /// Whether a walk is still going to look up what was not answered. A row that left this host
     /// meanwhile is not met by any.
     fn looks_are_to_come(&mut self) -> bool {
-        if !self.intents.any_parked() || self.intents.next_look().is_some() {
+        if !self.intents.any_parked() || self.intents.next_look(Instant::now()).is_some() {
             self.put_off = 0;
             return self.intents.any_parked();
         }

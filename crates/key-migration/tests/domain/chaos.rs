@@ -18,8 +18,8 @@ struct Story {
     service: Service,
     rows: u8,
     turns: Vec<Turn>,
-    /// When the process is killed, each after its start.
-    kills: Vec<Duration>,
+    /// When the process is killed, each after its start, and whether the ledger is lost with it.
+    kills: Vec<(Duration, bool)>,
 }
 
 fn stories() -> impl Strategy<Value = Story> {
@@ -29,7 +29,7 @@ fn stories() -> impl Strategy<Value = Story> {
         (0..2_000_u64).prop_map(Duration::from_millis),
         (0..1_800_u64).prop_map(Duration::from_secs),
     ];
-    let kills = proptest::collection::vec(kill, 0..4);
+    let kills = proptest::collection::vec((kill, any::<bool>()), 0..4);
     (service, 1..5_u8, turns, kills).prop_map(|(service, rows, turns, kills)| Story {
         service,
         rows,
@@ -71,10 +71,13 @@ async fn live_through(story: Story) {
         cinder_works(world, work, whom);
         goes_wrong(op, answer)
     });
-    for kill in story.kills {
+    for (kill, loses_ledger) in story.kills {
         let daemon = Daemon::start(&cloud, settings(story.service));
         daemon.works_for(kill).await;
         daemon.kill().await;
+        if loses_ledger {
+            cloud.world().ledger.forget();
+        }
     }
     let daemon = Daemon::start(&cloud, settings(story.service));
     daemon.works_for(minutes(20)).await;
@@ -85,8 +88,10 @@ async fn live_through(story: Story) {
     everything_is_accounted_for(&cloud, story.service).await;
 }
 
-/// What a daemon that starts now finds: rows that moved, and every secret of ours with its place.
+/// What a daemon that starts without a ledger finds: rows that moved, and every secret of ours with
+/// its place.
 async fn everything_is_accounted_for(cloud: &Cloud, service: Service) {
+    cloud.world().ledger.forget();
     let anchor = match service {
         Service::Volume => volume("anchor"),
         Service::Backup => backup("anchor"),

@@ -38,8 +38,9 @@ async fn a_zero_that_appears_anywhere_ends_it_and_two_more_counts_bring_it_back(
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_at_zeros_keeps_every_service_from_being_complete() {
     let (cloud, _log) = scene();
-    let cloud = cloud.with_volumes(1).with_snapshot("s1", "v1", ALICE);
+    let cloud = cloud.with_volumes(2).with_snapshot("s1", "v1", ALICE);
     cloud.world().rekey(&volume("v1"), "somebody's key");
+    cloud.world().row(&volume("v1")).host = "host2@lvm#pool".into();
     let daemon = Daemon::start(&cloud, settings(Service::Volume));
     daemon.works_for(minutes(10)).await;
     assert_eq!(daemon.state(), ServiceState::Idle);

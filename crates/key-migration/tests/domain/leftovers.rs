@@ -6,13 +6,53 @@ use key_migration::reasons::Reason;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_a_killed_run_stored_is_adopted_an_hour_later_and_not_before() {
+async fn w4_what_a_killed_run_stored_is_taken_up_at_once_where_the_ledger_names_it() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(2);
+    cloud.slow_for("v1", Op::SetReaders, minutes(5));
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(30)).await;
+    daemon.kill().await;
+    let left = cloud.live_secrets();
+    cloud.world().fast_again();
+    let lists = cloud.calls(Op::List).len();
+
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(10)).await;
+    assert_eq!(cloud.secret_of(&volume("v1")).unwrap().id, left[0]);
+    assert_eq!(cloud.world().census().volumes, 0);
+    assert_eq!(cloud.calls(Op::Store).len(), 2);
+    assert!(cloud.calls(Op::List).len() <= lists + 1, "a sample at most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn w2_a_kill_before_the_answer_is_looked_up_by_name_after_the_wait() {
+    let (cloud, log) = scene();
+    let cloud = cloud.with_volumes(2);
+    cloud.slow_for("v1", Op::Store, minutes(5));
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(3)).await;
+    assert_eq!(cloud.live_secrets().len(), 1, "stored, not answered");
+    daemon.kill().await;
+    cloud.world().fast_again();
+    log.take();
+
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(4)).await;
+    assert_eq!(cloud.world().census().volumes, 0, "{:?}", log.take());
+    assert_eq!(cloud.calls(Op::Store).len(), 2);
+    assert_eq!(cloud.live_secrets().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_ledger_what_a_killed_run_stored_is_adopted_an_hour_later_and_not_before() {
     let (cloud, log) = scene();
     let cloud = cloud.with_volumes(2);
     cloud.slow_for("v1", Op::SetReaders, minutes(5));
     let daemon = Daemon::start(&cloud, settings(Service::Volume));
     daemon.works_for(seconds(30)).await;
     daemon.kill().await;
+    cloud.world().ledger.forget();
     let left = cloud.live_secrets();
     assert_eq!(left.len(), 1);
     log.take();
@@ -22,7 +62,7 @@ async fn what_a_killed_run_stored_is_adopted_an_hour_later_and_not_before() {
     assert_eq!(cloud.world().census().volumes, 1);
     let told = log.take_with("Deferring volume v1");
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("INFO Deferring volume v1 (unknown_outcome): an earlier run stored a secret for it, which may be adopted in "));
+    assert!(told[0].starts_with("INFO Deferring volume v1 (unknown_outcome): another run stored a secret for it, which may be adopted in "));
     daemon.works_for(minutes(10)).await;
     assert_eq!(cloud.secret_of(&volume("v1")).unwrap().id, left[0]);
     assert_eq!(cloud.calls(Op::Store).len(), 2);

@@ -8,14 +8,14 @@ use crate::support::*;
 const OTHER: &str = "6d1d8d63-0f4b-4c0f-8d3e-5d2f5d0a7f11";
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_got_another_key_keeps_it_and_our_unused_secret_is_deleted() {
+async fn w8_a_row_that_got_another_key_keeps_it_and_our_unused_secret_is_deleted() {
     let (cloud, log) = scene();
     let cloud = cloud.with_volumes(2);
     cloud.before(Op::Switch, |world| world.rekey(&volume("v1"), OTHER));
     let daemon = Daemon::start(&cloud, settings(Service::Volume));
     daemon.works_for(seconds(30)).await;
     assert_eq!(cloud.key_of(&volume("v1")).as_deref(), Some(OTHER));
-    assert_eq!(cloud.calls(Op::RefersTo).len(), 1);
+    assert_eq!(cloud.calls(Op::Referred).len(), 1);
     assert_eq!(cloud.calls(Op::Delete).len(), 1);
     assert_eq!(cloud.live_secrets().len(), 1);
     assert_eq!(daemon.progress().totals.orphan_secrets, 0);
@@ -24,7 +24,7 @@ async fn a_row_that_got_another_key_keeps_it_and_our_unused_secret_is_deleted() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_is_deleted_under_way_is_left_and_our_secret_is_deleted() {
+async fn w9_a_row_that_is_deleted_under_way_is_left_and_our_secret_is_deleted() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(2);
     cloud.before(Op::Switch, |world| world.delete(&volume("v1")));
@@ -58,7 +58,7 @@ async fn a_lost_secret_that_something_refers_to_stays_and_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_secret_of_which_nobody_knows_whether_it_is_referred_to_stays_and_is_counted() {
     for (op, trouble) in [
-        (Op::RefersTo, faulty(Reason::DatabaseUnreachable)),
+        (Op::Referred, faulty(Reason::DatabaseUnreachable)),
         (Op::Delete, failing()),
         (Op::Delete, faulty(Reason::BarbicanUnreachable)),
     ] {
@@ -74,7 +74,7 @@ async fn a_lost_secret_of_which_nobody_knows_whether_it_is_referred_to_stays_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_cinder_begins_to_work_on_under_way_waits_and_keeps_its_secret() {
+async fn w12_a_row_that_cinder_begins_to_work_on_under_way_waits_and_keeps_its_secret() {
     let (cloud, log) = scene();
     let cloud = cloud.with_volumes(1);
     cloud.before(Op::Switch, |world| {
@@ -150,7 +150,7 @@ async fn a_row_whose_users_keep_changing_waits_for_the_next_pass_with_its_secret
     }
     let daemon = Daemon::start(&cloud, settings(Service::Volume));
     daemon.works_for(seconds(30)).await;
-    let error = "ERROR Error migrating encryption key: volume v1: its users kept changing while its key was stored";
+    let error = "ERROR Error migrating encryption key: volume v1: it kept changing while its key was stored";
     assert_eq!(log.take_with("ERROR"), [error]);
     assert!(cloud.secret_of(&volume("v1")).is_none());
     daemon.works_for(minutes(1)).await;
@@ -159,7 +159,7 @@ async fn a_row_whose_users_keep_changing_waits_for_the_next_pass_with_its_secret
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_for_a_row_that_cinder_works_on() {
+async fn w12_nothing_is_sent_for_a_row_that_cinder_works_on() {
     let (cloud, log) = scene();
     let cloud = cloud.with_volumes(2);
     cloud.world().row(&volume("v1")).status.migration_status = Some("migrating".into());
@@ -187,7 +187,7 @@ async fn nothing_is_sent_for_a_row_that_got_a_key_between_scan_and_re_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_that_falls_back_to_zeros_is_found_by_the_next_pass() {
+async fn w10_a_row_that_falls_back_to_zeros_is_found_by_the_next_pass() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(1);
     let daemon = Daemon::start(&cloud, settings(Service::Volume));
@@ -198,7 +198,7 @@ async fn a_row_that_falls_back_to_zeros_is_found_by_the_next_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_daemons_that_own_the_same_rows_leave_one_secret_a_row() {
+async fn w13_two_daemons_that_own_the_same_rows_leave_one_secret_a_row() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(20);
     cloud.slow(Op::Store, seconds(1));

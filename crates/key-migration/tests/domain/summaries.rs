@@ -56,8 +56,8 @@ async fn what_is_left_on_any_host_is_counted_by_each_service_with_warnings() {
         cloud.world().add(backup("b2"), None);
         cloud.world().row(&backup("b2")).host = "host2".into();
         cloud.world().row(&volume("v3")).unowned = true;
-        cloud.world().add_snapshot("s1", "v1", ALICE);
-        cloud.world().add_snapshot("s2", "v1", ALICE);
+        cloud.world().add_snapshot("s1", "v2", ALICE);
+        cloud.world().add_snapshot("s2", "v2", ALICE);
         let daemon = Daemon::start(&cloud, settings(service));
         daemon.works_for(minutes(10)).await;
         let told = [

@@ -165,9 +165,9 @@ async fn new_settings_are_used_within_the_walk() {
     let daemon = Daemon::start(&cloud, one);
     daemon.works_for(seconds(12)).await;
     assert_eq!(cloud.world().most_in_flight, 1);
-    daemon.reconfigure(|settings| settings.max_concurrency = 27);
-    daemon.works_for(seconds(15)).await;
-    assert_eq!(cloud.world().most_in_flight, 26);
+    daemon.reconfigure(|settings| settings.max_concurrency = 7);
+    daemon.works_for(minutes(1)).await;
+    assert_eq!(cloud.world().most_in_flight, 7);
     assert_eq!(cloud.world().census().volumes, 0);
 }
 
@@ -289,7 +289,7 @@ async fn progress_shows_the_keys_and_the_pass() {
         (1, 9, 3)
     );
     assert_eq!((shown.pass.number, shown.pass.finished_at), (1, None));
-    daemon.works_for(seconds(14)).await;
+    daemon.works_for(seconds(20)).await;
     let shown = daemon.progress();
     assert_eq!(
         (

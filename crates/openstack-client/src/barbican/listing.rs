@@ -12,7 +12,8 @@ use key_migration::reasons::Fault;
 use tokio::sync::mpsc;
 
 use self::course::{Course, Met};
-use self::page::{Listed, Page, read_page};
+use self::page::{Page, read_page};
+use super::metadata::Listed;
 use super::trouble::{Trouble, failing};
 use super::{Ask, BarbicanKeyManager, JSON};
 use crate::observer::Operation;

@@ -2,6 +2,7 @@
 //! anything takes effect, and then the request is sent once more with a new token.
 
 mod listing;
+mod metadata;
 mod port;
 mod trouble;
 mod wire;
@@ -184,7 +185,7 @@ impl BarbicanKeyManager {
     /// that is granted meanwhile.
     fn verdict(&self, heard: &Heard, withheld: &[&str]) -> Verdict {
         let verdict = Verdict::of(heard, withheld);
-        if matches!(&verdict, Verdict::Everyone(fault) if fault.reason == Reason::RoleMissing) {
+        if matches!(&verdict, Verdict::Forbidden(_)) {
             self.session.discard(&heard.token);
         }
         verdict

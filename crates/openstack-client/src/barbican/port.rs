@@ -2,6 +2,7 @@
 
 use key_migration::fixed_key::{FixedKey, Payload};
 use key_migration::ids::{RequestId, ResourceKind, SecretId, SecretName};
+use key_migration::orphans::Consumers;
 use key_migration::ports::{KeyManager, SecretError, StoreError, StoredSecret};
 use key_migration::reasons::Fault;
 use key_migration::rows::Readers;
@@ -10,7 +11,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::trouble::{Trouble, Verdict};
-use super::{Ask, BarbicanKeyManager, JSON, wire};
+use super::{Ask, BarbicanKeyManager, Heard, JSON, metadata, wire};
 use crate::config::{BarbicanConfig, Credentials, PasswordCredentials};
 use crate::observer::Operation;
 
@@ -79,13 +80,9 @@ impl KeyManager for BarbicanKeyManager {
         request: RequestId,
     ) -> Result<(), SecretError> {
         let ask = Ask {
-            operation: Operation::SetReaders,
             method: Method::PUT,
-            path: format!("secrets/{secret}/acl"),
-            query: Vec::new(),
-            accept: JSON,
             body: Some(wire::acl_body(readers)),
-            request,
+            ..Ask::get(Operation::SetReaders, &acl(secret), JSON, request)
         };
         let heard = self.ask(ask).await?;
         if heard.answer.status == StatusCode::OK {
@@ -94,17 +91,56 @@ impl KeyManager for BarbicanKeyManager {
         Err(self.verdict(&heard, &[]).of_secret(secret))
     }
 
+    /// By PATCH, which leaves project access as whoever made the secret set it, and makes an ACL
+    /// where there was none. It replaces the users: of two that add to one secret at the same time,
+    /// one may undo the other, and the next comparison mends it.
+    async fn let_read(
+        &self,
+        secret: SecretId,
+        users: &Readers,
+        request: RequestId,
+    ) -> Result<(), SecretError> {
+        let already = self.readers(secret, request).await?;
+        if users.iter().all(|user| already.contains(user)) {
+            return Ok(());
+        }
+        let all: Readers = already.iter().chain(users.iter()).cloned().collect();
+        let ask = Ask {
+            method: Method::PATCH,
+            body: Some(wire::acl_body(&all)),
+            ..Ask::get(Operation::AddReaders, &acl(secret), JSON, request)
+        };
+        self.ask_of_any(ask, secret).await.map(drop)
+    }
+
+    async fn readers(&self, secret: SecretId, request: RequestId) -> Result<Readers, SecretError> {
+        let ask = Ask::get(Operation::Readers, &acl(secret), JSON, request);
+        let heard = self.ask_of_any(ask, secret).await?;
+        wire::acl_readers(&heard.answer.body).ok_or_else(|| unreadable("ACL", secret))
+    }
+
+    async fn describe(
+        &self,
+        secret: SecretId,
+        request: RequestId,
+    ) -> Result<StoredSecret, SecretError> {
+        let ask = Ask::get(
+            Operation::Describe,
+            &format!("secrets/{secret}"),
+            JSON,
+            request,
+        );
+        let heard = self.ask_of_any(ask, secret).await?;
+        metadata::read_one(&heard)
+            .filter(|described| described.id == secret)
+            .ok_or_else(|| unreadable("description", secret))
+    }
+
     async fn payload(&self, secret: SecretId, request: RequestId) -> Result<Payload, SecretError> {
         let path = format!("secrets/{secret}/payload");
-        let heard = self
-            .ask(Ask::get(Operation::Payload, &path, OCTETS, request))
-            .await?;
-        if heard.answer.status == StatusCode::OK {
-            return Ok(Payload::new(heard.answer.body));
-        }
-        // The secret may be another project's, where 403 says nothing about our roles: the token
-        // stays.
-        Err(Verdict::of(&heard, &[]).of_secret(secret))
+        let ask = Ask::get(Operation::Payload, &path, OCTETS, request);
+        let heard = self.ask_of_any(ask, secret).await?;
+        Ok(Payload::new(heard.answer.body))
     }
 
     async fn delete(&self, secret: SecretId, request: RequestId) -> Result<(), SecretError> {
@@ -143,4 +179,45 @@ impl KeyManager for BarbicanKeyManager {
     ) -> Result<(), Fault> {
         self.list_kind(kind, &pages, request).await
     }
+}
+
+impl Consumers for BarbicanKeyManager {
+    /// Without a microversion: Barbican answers whichever is asked for, and one from before
+    /// consumers of secrets (microversion 1.1) says 404, as it does of anything it does not know.
+    async fn consumers(&self, secret: SecretId, request: RequestId) -> Result<u64, SecretError> {
+        let ask = Ask::get(
+            Operation::Consumers,
+            &format!("secrets/{secret}/consumers"),
+            JSON,
+            request,
+        );
+        match self.ask_of_any(ask, secret).await {
+            Ok(heard) => wire::total(&heard.answer.body)
+                .ok_or_else(|| unreadable("list of the consumers", secret)),
+            Err(SecretError::NotFound(_)) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl BarbicanKeyManager {
+    /// For a request about a secret that may be another's. There 403 says nothing about our roles:
+    /// the token stays.
+    async fn ask_of_any(&self, ask: Ask, secret: SecretId) -> Result<Heard, SecretError> {
+        let heard = self.ask(ask).await?;
+        match heard.answer.status {
+            StatusCode::OK => Ok(heard),
+            _ => Err(Verdict::of(&heard, &[]).of_secret(secret)),
+        }
+    }
+}
+
+fn acl(secret: SecretId) -> String {
+    format!("secrets/{secret}/acl")
+}
+
+fn unreadable(what: &str, secret: SecretId) -> SecretError {
+    SecretError::Failed(format!(
+        "Barbican's {what} of secret {secret} cannot be read"
+    ))
 }

@@ -27,6 +27,9 @@ pub(super) enum Trouble {
 pub(super) enum Verdict {
     /// It would hit every request alike. Nothing took effect.
     Everyone(Fault),
+    /// Barbican's policy does not let us; the fault is what that would be if we had no role for
+    /// any such request. Nothing took effect.
+    Forbidden(Fault),
     /// This very request is refused as it is. Nothing took effect.
     Refused(String),
     /// There is no such secret. Nothing took effect.
@@ -51,7 +54,7 @@ impl Verdict {
                 said.text,
                 remedy::quota_reached(token),
             )),
-            403 => Self::Everyone(Fault::new(
+            403 => Self::Forbidden(Fault::new(
                 Reason::RoleMissing,
                 said.text,
                 remedy::role_missing(token),
@@ -70,7 +73,7 @@ impl Verdict {
     /// refuse about the next one.
     pub(super) fn of_store(self) -> StoreError {
         match self {
-            Self::Everyone(fault) => StoreError::NotStored(fault),
+            Self::Everyone(fault) | Self::Forbidden(fault) => StoreError::NotStored(fault),
             Self::NotFound(text) => StoreError::NotStored(no_secrets_there(&text)),
             Self::Refused(text) => StoreError::NotStored(Fault::new(
                 Reason::Configuration,
@@ -87,6 +90,7 @@ impl Verdict {
     pub(super) fn of_secret(self, secret: SecretId) -> SecretError {
         match self {
             Self::Everyone(fault) => SecretError::Fault(fault),
+            Self::Forbidden(fault) => SecretError::Forbidden(fault),
             Self::Refused(text) => SecretError::Refused(text),
             Self::NotFound(_) => SecretError::NotFound(secret),
             Self::Failed(text) => SecretError::Failed(text),
@@ -96,7 +100,7 @@ impl Verdict {
     /// For a listing, which either comes or does not.
     pub(super) fn into_fault(self) -> Fault {
         match self {
-            Self::Everyone(fault) => fault,
+            Self::Everyone(fault) | Self::Forbidden(fault) => fault,
             Self::Failed(text) => failing(text),
             Self::NotFound(text) => no_secrets_there(&text),
             Self::Refused(text) => Fault::new(

@@ -71,9 +71,9 @@ pub(super) fn id_in(secret_ref: &str) -> Option<SecretId> {
         .ok()
 }
 
-/// The body that makes these users, and whoever has a role for it in our project, the readers.
-/// Project access is left at Barbican's default (true), which Cinder needs to delete a volume's
-/// secret later.
+/// The body that makes these users the readers, and says nothing of project access: whoever has a
+/// role for it in our project may read as well by Barbican's default, which Cinder needs to delete
+/// a volume's secret later.
 pub(super) fn acl_body(readers: &Readers) -> Bytes {
     #[derive(Serialize)]
     struct Acl<'a> {
@@ -90,6 +90,32 @@ pub(super) fn acl_body(readers: &Readers) -> Bytes {
     serde_json::to_vec(&acl)
         .expect("strings always become JSON")
         .into()
+}
+
+/// Who an ACL lets read. Barbican shows one that names no users where none was ever set.
+pub(super) fn acl_readers(body: &[u8]) -> Option<Readers> {
+    #[derive(Deserialize)]
+    struct Acl {
+        #[serde(default)]
+        read: Operation,
+    }
+    #[derive(Default, Deserialize)]
+    struct Operation {
+        #[serde(default)]
+        users: Vec<String>,
+    }
+    let acl: Acl = serde_json::from_slice(body).ok()?;
+    Some(acl.read.users.into_iter().map(UserId::from).collect())
+}
+
+/// How many there are of what an answer lists.
+pub(super) fn total(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct List {
+        total: u64,
+    }
+    let list: List = serde_json::from_slice(body).ok()?;
+    Some(list.total)
 }
 
 #[cfg(test)]
@@ -156,5 +182,20 @@ mod tests {
     fn an_acl_names_the_readers_and_leaves_project_access_alone() {
         let readers: Readers = ["b".into(), "a".into()].into_iter().collect();
         assert_eq!(&acl_body(&readers)[..], br#"{"read":{"users":["a","b"]}}"#);
+    }
+
+    #[test]
+    fn the_readers_of_an_acl_that_was_never_set_are_none() {
+        let read = |body: &str| {
+            let readers = acl_readers(body.as_bytes())?;
+            Some(readers.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let default = r#"{"read": {"project-access": true}}"#;
+        assert_eq!(read(default), Some(vec![]));
+        assert_eq!(read("{}"), Some(vec![]));
+        let set = r#"{"read": {"project-access": false, "users": ["b", "a"], "created": "x"}}"#;
+        assert_eq!(read(set), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(read(r#"{"read": {"users": "a"}}"#), None);
+        assert_eq!(read("<html>"), None);
     }
 }

@@ -136,20 +136,104 @@ async fn failures_may_be_repeated_and_refusals_may_not() {
 }
 
 #[tokio::test]
-async fn a_foreign_secret_that_may_not_be_read_does_not_cost_the_token() {
+async fn readers_are_added_and_what_was_set_before_stays() {
+    let stage = Stage::with_roles(&["member"]).await;
+    let id = stored(&stage).await;
+    let manager = &stage.manager;
+    let shown = async || manager.readers(id, request()).await.expect("shown");
+    assert_eq!(shown().await, readers(&[]));
+
+    let add = async |users| manager.let_read(id, &readers(users), request()).await;
+    add(&["bob"]).await.expect("added where there was no ACL");
+    add(&["alice", "bob"]).await.expect("added");
+    assert_eq!(shown().await, readers(&["alice", "bob"]));
+    let written = stage.cloud.requests(Operation::PutAcl);
+    add(&["bob"]).await.expect("there already");
+    add(&[]).await.expect("nobody");
+    assert_eq!(stage.cloud.requests(Operation::PutAcl), written);
+    let secrets = stage.cloud.secrets();
+    assert!(secrets[0].acl.as_ref().expect("an ACL").project_access);
+}
+
+#[tokio::test]
+async fn a_secret_is_described_as_a_listing_shows_it() {
+    let stage = Stage::with_roles(&["member"]).await;
+    let id = stored(&stage).await;
+    let manager = &stage.manager;
+    let described = manager.describe(id, request()).await.expect("described");
+    let found = manager.find(&name("7b"), request()).await.expect("found");
+    assert_eq!((described.id, &*described.name), (id, name("7b").as_str()));
+    assert!(described.is_ours());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].id, &found[0].name, found[0].is_ours()),
+        (id, &described.name, true)
+    );
+
+    let uuid = stage
+        .cloud
+        .plant_secret(&stage.service.id, "alice", None, b"sixteen bytes ok");
+    let nameless = SecretId::new(uuid).expect("an ID");
+    let described = manager.describe(nameless, request()).await.expect("shown");
+    assert_eq!((described.name.as_str(), described.is_ours()), ("", false));
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_a_failure_and_nothing_is_written_after_it() {
+    let stage = Stage::with_roles(&["member"]).await;
+    let id = stored(&stage).await;
+    let manager = &stage.manager;
+    let odd = |operation| stage.cloud.inject(operation, Failure::MalformedBody, 1);
+    odd(Operation::GetSecret);
+    let described = manager.describe(id, request()).await;
+    assert!(
+        matches!(described, Err(SecretError::Failed(_))),
+        "{described:?}"
+    );
+    odd(Operation::GetAcl);
+    let added = manager.let_read(id, &readers(&["a"]), request()).await;
+    assert!(matches!(added, Err(SecretError::Failed(_))), "{added:?}");
+    assert_eq!(stage.cloud.requests(Operation::PutAcl), 0);
+}
+
+#[tokio::test]
+async fn a_foreign_secret_that_is_not_ours_to_use_does_not_cost_the_token() {
     let stage = Stage::with_roles(&["member"]).await;
     let other = stage.cloud.create_project("other");
     let uuid = stage
         .cloud
         .plant_secret(&other.id, "alice", None, b"sixteen bytes ok");
     let id = SecretId::new(uuid).expect("an ID");
-    for _ in 0..2 {
-        let Err(SecretError::Fault(fault)) = stage.manager.payload(id, request()).await else {
-            panic!("refused");
+    let manager = &stage.manager;
+    for outcome in [
+        manager.payload(id, request()).await.map(drop),
+        manager.payload(id, request()).await.map(drop),
+        manager.describe(id, request()).await.map(drop),
+        manager.readers(id, request()).await.map(drop),
+        manager.let_read(id, &readers(&["a"]), request()).await,
+    ] {
+        let Err(SecretError::Forbidden(fault)) = outcome else {
+            panic!("forbidden, not {outcome:?}");
         };
         assert_eq!(fault.reason, Reason::RoleMissing);
     }
     assert_eq!(stage.cloud.requests(Operation::Token), 1);
+}
+
+#[tokio::test]
+async fn a_403_of_something_before_barbican_is_no_matter_of_that_secret() {
+    let stage = Stage::with_roles(&["member"]).await;
+    let id = stored(&stage).await;
+    let reply = Reply {
+        body: "<html>forbidden</html>".into(),
+        ..Reply::status(403)
+    };
+    let firewall = Failure::Answer(When::BeforeEffect, reply);
+    stage.cloud.inject(Operation::GetPayload, firewall, 1);
+    let Err(SecretError::Fault(fault)) = stage.manager.payload(id, request()).await else {
+        panic!("that was not Barbican");
+    };
+    assert_eq!(fault.reason, Reason::BarbicanFailing);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test]
-async fn a_token_is_kept_until_80_percent_of_its_life_and_then_renewed() {
+async fn w14_a_token_is_kept_until_80_percent_of_its_life_and_then_renewed() {
     let stage = Stage::with_roles(&["member"]).await;
     let session = stage.manager.session();
     let first = session.token(request()).await.expect("a token");
@@ -67,7 +67,7 @@ async fn a_token_with_life_left_is_used_while_keystone_is_away_and_not_longer() 
 }
 
 #[tokio::test]
-async fn however_many_requests_meet_a_rejected_token_one_of_them_signs_in() {
+async fn w14_however_many_requests_meet_a_rejected_token_one_of_them_signs_in() {
     let stage = Stage::with_roles(&["member"]).await;
     let secret = stage
         .manager

@@ -6,6 +6,7 @@
 
 mod acls;
 pub(crate) mod auth;
+mod consumers;
 mod listing;
 mod policy;
 mod schema;
@@ -124,6 +125,14 @@ fn route(shared: &Shared, request: &answer::Request, minor: u8) -> Result<Respon
                 Method::PUT => acls::replace(&call, &mut state.vault, id),
                 Method::PATCH => acls::merge(&call, &mut state.vault, id),
                 Method::DELETE => acls::delete(&call, &mut state.vault, id),
+                _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "")),
+            }
+        }
+        (method, ["secrets", id, "consumers"]) => {
+            let id = existing(&call, &state.vault, id)?;
+            match *method {
+                Method::GET => consumers::list(&call, &state.vault, id),
+                Method::POST => consumers::register(&call, &mut state.vault, id),
                 _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "")),
             }
         }

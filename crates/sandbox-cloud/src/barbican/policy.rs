@@ -73,6 +73,14 @@ pub(super) fn may_change_acl(world: RoleWorld, caller: &Caller, secret: &Secret)
     }
 }
 
+/// Listing and registering consumers.
+pub(super) fn may_use_consumers(world: RoleWorld, caller: &Caller, secret: &Secret) -> bool {
+    match world {
+        RoleWorld::Member => may_decrypt(world, caller, secret),
+        RoleWorld::Creator => may_show(world, caller, secret),
+    }
+}
+
 fn member_rules(caller: &Caller, secret: &Secret, open_to_members: bool) -> bool {
     let owner_or_open = is_owner(caller, secret) || open_to_members;
     in_project(caller, secret) && (caller.has("admin") || (caller.has("member") && owner_or_open))

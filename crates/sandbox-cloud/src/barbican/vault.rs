@@ -68,6 +68,16 @@ pub(crate) struct Secret {
     pub(super) created: Timestamp,
     pub(super) updated: Timestamp,
     pub(super) acl: Option<Acl>,
+    pub(super) consumers: Vec<Consumer>,
+}
+
+/// Something that was registered as using a secret.
+#[derive(Clone)]
+pub(super) struct Consumer {
+    pub(super) service: String,
+    pub(super) resource_type: String,
+    pub(super) resource_id: String,
+    pub(super) created: Timestamp,
 }
 
 /// What a creator says of a secret.
@@ -131,6 +141,7 @@ impl Vault {
             created,
             updated: created,
             acl: None,
+            consumers: Vec::new(),
         };
         self.secrets.insert(id, secret);
     }
@@ -152,6 +163,23 @@ impl Vault {
             updated: now,
         });
         true
+    }
+
+    /// Registers a consumer, if it is not yet; `None` where there is no such secret.
+    pub(super) fn register(&mut self, id: Uuid, consumer: Consumer) -> Option<&Secret> {
+        let secret = self.secrets.get_mut(&id)?;
+        let known = |other: &Consumer| {
+            (&other.service, &other.resource_type, &other.resource_id)
+                == (
+                    &consumer.service,
+                    &consumer.resource_type,
+                    &consumer.resource_id,
+                )
+        };
+        if !secret.consumers.iter().any(known) {
+            secret.consumers.push(consumer);
+        }
+        Some(secret)
     }
 
     pub(crate) fn set_created(&mut self, id: Uuid, created: Timestamp) -> bool {

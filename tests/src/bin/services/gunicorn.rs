@@ -8,9 +8,6 @@ use key_migrator_tests::http;
 use crate::prepared::Venv;
 use crate::process::{Process, isolated_command};
 
-/// Two each, as the figures that benchmarks are compared with were measured.
-const WORKERS: &str = "2";
-
 /// One service to serve.
 pub(crate) struct Application<'a> {
     /// The name of its log.
@@ -24,6 +21,8 @@ pub(crate) struct Application<'a> {
     /// Where it finds its configuration.
     pub(crate) home: PathBuf,
     pub(crate) port: u16,
+    /// Processes that serve it, each with four threads.
+    pub(crate) workers: u32,
     /// A page that answers once the service works, relative to its root.
     pub(crate) probe: &'a str,
 }
@@ -45,7 +44,7 @@ pub(crate) async fn serve(
         .env("SERVICE_WSGI_APP", application.wsgi_app)
         .env("SERVICE_PRELOAD", application.preload)
         .env("SERVICE_POLICY", application.policy)
-        .env("SERVICE_WORKERS", WORKERS)
+        .env("SERVICE_WORKERS", application.workers.to_string())
         .env("BARBICAN_PASTE", venv.barbican_paste());
     let mut process = Process::start_service(application.name, command, logs)?;
     let url = format!("http://127.0.0.1:{}{}", application.port, application.probe);

@@ -31,6 +31,9 @@ struct Arguments {
     /// The folder with the Python environment and what is kept between runs
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.services"))]
     home: PathBuf,
+    /// Workers of each Barbican
+    #[arg(long, default_value_t = 2)]
+    barbican_workers: u32,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,7 +73,7 @@ async fn run(arguments: Arguments) -> Result<u8> {
     })?;
     let started = Instant::now();
     let running = tokio::select! {
-        running = openstack::start(&home) => running?,
+        running = openstack::start(&home, arguments.barbican_workers) => running?,
         () = stop.asked() => return Ok(130),
     };
     eprintln!(

@@ -19,6 +19,9 @@ use crate::process::Process;
 /// Simple crypto's key-encryption key: 32 bytes in base64.
 const KEK: &str = "dGVzdHMtb25seS1rZXktZW5jcnlwdGlvbi1rZXktMDE=";
 
+/// It is asked for a token now and then.
+const KEYSTONE_WORKERS: u32 = 2;
+
 /// The running services. Dropping this kills them.
 pub(crate) struct Running {
     processes: Vec<Process>,
@@ -76,13 +79,13 @@ fn remove_leftovers(runs: &Path) {
 }
 
 /// Starts everything; what is kept between runs is in `home`.
-pub(crate) async fn start(home: &Path) -> Result<Running> {
+pub(crate) async fn start(home: &Path, barbican_workers: u32) -> Result<Running> {
     let folder = RunFolder::create(home)?;
     let logs = folder.path.join("logs");
     let state = State::copy_to(&folder.path.join("state"), home).await?;
     let access = state.mariadb(free_port()?);
     let mariadb = mariadb::start(&state.mariadb_data(), &logs, &access).await?;
-    let plan = Plan::new(&state, access)?;
+    let plan = Plan::new(&state, access, barbican_workers)?;
     let venv = Venv::in_home(home);
     let (keystone, as_shipped, creator) = tokio::try_join!(
         async {
@@ -109,17 +112,19 @@ struct Plan {
     keystone_port: u16,
     as_shipped_port: u16,
     creator_port: u16,
+    barbican_workers: u32,
     admin: User,
     barbican_password: String,
 }
 
 impl Plan {
-    fn new(state: &State, mariadb: MariaDb) -> Result<Self> {
+    fn new(state: &State, mariadb: MariaDb, barbican_workers: u32) -> Result<Self> {
         Ok(Self {
             mariadb,
             keystone_port: free_port()?,
             as_shipped_port: free_port()?,
             creator_port: free_port()?,
+            barbican_workers,
             admin: bootstrapped_admin(&state.secrets.admin_password),
             barbican_password: random_password(),
         })
@@ -133,6 +138,7 @@ impl Plan {
             policy: "keystone.common.rbac_enforcer.policy",
             home: state.configure_keystone(&self.mariadb)?,
             port: self.keystone_port,
+            workers: KEYSTONE_WORKERS,
             probe: "/v3",
         })
     }
@@ -156,6 +162,7 @@ impl Plan {
             policy: "barbican.common.policy",
             home,
             port: self.barbican_port(world),
+            workers: self.barbican_workers,
             probe: "/healthcheck",
         };
         gunicorn::serve(venv, &barbican, logs).await

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use key_migration::fixed_key::FixedKey;
 use key_migration::ids::{SecretId, UserId};
+use key_migration::orphans::Consumers as _;
 use key_migration::ports::{KeyManager, SecretError, StoreError};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::rows::Readers;
@@ -18,6 +19,9 @@ use crate::wire::{Caller, Reply};
 contract! {
     a_key_is_stored_read_back_and_deleted
     the_readers_are_who_was_named_last_and_we_ourselves
+    readers_are_added_and_whatever_else_the_acl_says_stays
+    a_secret_is_described_whoever_stored_it
+    who_registered_as_using_a_secret_is_counted
     a_missing_role_is_told_with_the_role_that_would_help
     a_quota_that_is_reached_is_a_reason_of_its_own
     a_key_that_barbican_does_not_take_is_a_fault_of_the_configuration
@@ -79,6 +83,98 @@ async fn the_readers_are_who_was_named_last_and_we_ourselves(cloud: &impl Testbe
     Ok(())
 }
 
+async fn readers_are_added_and_whatever_else_the_acl_says_stays(
+    cloud: &impl Testbed,
+) -> Result<()> {
+    let cinder = cloud.create_authorised_cinder_user().await?;
+    let colleague = cloud
+        .create_colleague(&cinder, &[&cloud.storing_role()])
+        .await?;
+    let caller = Caller::new(cloud, &cinder).await?;
+    let owner = cloud.create_owner().await?;
+    let manager = key_manager(cloud, &cinder)?;
+    let readers = |users: &[&str]| users.iter().map(|user| UserId::from(*user)).collect();
+    // An ACL that was never set; one that keeps colleagues out; another's secret.
+    for (author, acl) in [
+        (&cinder, None),
+        (&cinder, Some(json!({ "project-access": false }))),
+        (&colleague, Some(json!({ "users": ["another user"] }))),
+    ] {
+        let secret = key_manager(cloud, author)?
+            .store(&name("1"), &key(), request())
+            .await?;
+        let path = format!("{}/acl", path(secret));
+        if let Some(read) = &acl {
+            let acl = json!({ "read": read });
+            assert_eq!(caller.send(Method::PUT, &path, &acl).await?.status, 200);
+        }
+        let before = caller.get(&path).await?.json()?;
+        let already = manager.readers(secret, request()).await?;
+        assert_eq!(reads(cloud, &owner, secret).await?, 403);
+
+        let users: Readers = readers(&[&owner.user_id, "a third"]);
+        manager.let_read(secret, &users, request()).await?;
+        let all: Readers = already.iter().chain(users.iter()).cloned().collect();
+        assert_eq!(manager.readers(secret, request()).await?, all);
+        assert_eq!(reads(cloud, &owner, secret).await?, 200);
+        let after = caller.get(&path).await?.json()?;
+        let access = |acl: &serde_json::Value| acl["read"]["project-access"].clone();
+        assert_eq!(access(&after), access(&before));
+
+        manager.let_read(secret, &users, request()).await?;
+        assert_eq!(caller.get(&path).await?.json()?, after, "nothing to write");
+        manager
+            .let_read(secret, &readers(&["a fourth"]), request())
+            .await?;
+        assert_eq!(reads(cloud, &owner, secret).await?, 200);
+    }
+    Ok(())
+}
+
+async fn a_secret_is_described_whoever_stored_it(cloud: &impl Testbed) -> Result<()> {
+    let cinder = cloud.create_authorised_cinder_user().await?;
+    let colleague = cloud
+        .create_colleague(&cinder, &[&cloud.storing_role()])
+        .await?;
+    let manager = key_manager(cloud, &cinder)?;
+    let ours = manager.store(&name("1"), &key(), request()).await?;
+    let theirs = Caller::new(cloud, &colleague).await?;
+    let nameless = json!({ "secret_type": "opaque" });
+    let nameless = theirs.post(&nameless).await?.json()?;
+    let nameless = nameless["secret_ref"].as_str().context("a secret_ref")?;
+    let nameless: SecretId = nameless.rsplit('/').next().unwrap_or_default().parse()?;
+    for (secret, name, created_by_us) in [(ours, name("1").as_str(), true), (nameless, "", false)] {
+        let described = manager.describe(secret, request()).await?;
+        assert_eq!((described.id, &*described.name), (secret, name));
+        assert_eq!(
+            (described.active, described.created_by_us),
+            (true, created_by_us)
+        );
+        assert!(described.age.as_secs() < 3600, "{described:?}");
+    }
+    Ok(())
+}
+
+async fn who_registered_as_using_a_secret_is_counted(cloud: &impl Testbed) -> Result<()> {
+    let Anybody {
+        user: cinder,
+        token,
+    } = cloud.anybody().await?;
+    let caller = Caller::with_token(cloud, Some(token));
+    let manager = key_manager(cloud, &cinder)?;
+    let secret = manager.store(&name("1"), &key(), request()).await?;
+    assert_eq!(manager.consumers(secret, request()).await?, 0);
+    for (count, id) in [(1, "7b"), (2, "8c")] {
+        let volume = json!({ "service": "cinder", "resource_type": "volume", "resource_id": id });
+        let consumers = format!("{}/consumers", path(secret));
+        caller.send(Method::POST, &consumers, &volume).await?;
+        assert_eq!(manager.consumers(secret, request()).await?, count);
+    }
+    manager.delete(secret, request()).await?;
+    assert_eq!(manager.consumers(secret, request()).await?, 0);
+    Ok(())
+}
+
 async fn a_missing_role_is_told_with_the_role_that_would_help(cloud: &impl Testbed) -> Result<()> {
     let cinder = cloud.create_cinder_user().await?;
     let manager = key_manager(cloud, &cinder)?;
@@ -115,9 +211,11 @@ async fn a_missing_role_is_told_with_the_role_that_would_help(cloud: &impl Testb
             .set_readers(secret, &Readers::default(), request())
             .await,
         manager.payload(secret, request()).await.map(drop),
+        manager.readers(secret, request()).await.map(drop),
+        manager.describe(secret, request()).await.map(drop),
     ] {
-        let SecretError::Fault(fault) = outcome.expect_err("without a role") else {
-            anyhow::bail!("a fault of everybody");
+        let SecretError::Forbidden(fault) = outcome.expect_err("without a role") else {
+            anyhow::bail!("a matter of what we may");
         };
         assert_eq!(fault.reason, Reason::RoleMissing, "{fault}");
     }
@@ -187,6 +285,9 @@ async fn a_secret_of_another_project_is_refused_and_one_that_is_not_there_is_not
     for outcome in [
         manager.payload(absent, request()).await.map(drop),
         manager.set_readers(absent, &readers, request()).await,
+        manager.let_read(absent, &readers, request()).await,
+        manager.readers(absent, request()).await.map(drop),
+        manager.describe(absent, request()).await.map(drop),
     ] {
         assert_eq!(
             outcome.expect_err("there is none"),
@@ -196,9 +297,12 @@ async fn a_secret_of_another_project_is_refused_and_one_that_is_not_there_is_not
     for outcome in [
         manager.payload(secret, request()).await.map(drop),
         manager.set_readers(secret, &readers, request()).await,
+        manager.let_read(secret, &readers, request()).await,
+        manager.readers(secret, request()).await.map(drop),
+        manager.describe(secret, request()).await.map(drop),
         manager.delete(secret, request()).await,
     ] {
-        let SecretError::Fault(fault) = outcome.expect_err("another project's") else {
+        let SecretError::Forbidden(fault) = outcome.expect_err("another project's") else {
             anyhow::bail!("what Barbican words like a missing role");
         };
         assert_eq!(fault.reason, Reason::RoleMissing, "{fault}");

@@ -10,6 +10,7 @@ use crate::testbed::Testbed;
 
 contract! {
     an_acl_is_replaced_merged_and_deleted
+    a_part_of_an_acl_makes_one_where_there_is_none
     an_acl_of_another_shape_is_refused_and_changes_nothing
 }
 
@@ -89,6 +90,26 @@ async fn an_acl_is_replaced_merged_and_deleted(cloud: &impl Testbed) -> Result<(
         let reply = caller.delete(&acl).await?;
         assert_eq!((reply.status, reply.json()?), (200, Value::Null));
         assert_eq!(caller.get(&acl).await?.json()?, default);
+    }
+    Ok(())
+}
+
+/// Though Barbican's own comment says that PATCH wants one to be there.
+async fn a_part_of_an_acl_makes_one_where_there_is_none(cloud: &impl Testbed) -> Result<()> {
+    let caller = Caller::anybody(cloud).await?;
+    for (part, users, project_access) in [
+        (json!({ "users": ["b", "a", "b"] }), vec!["a", "b"], true),
+        (json!({ "project-access": false }), vec![], false),
+    ] {
+        let acl = format!("{}/acl", caller.store("a").await?);
+        let body = json!({ "read": part });
+        assert_eq!(caller.send(Method::PATCH, &acl, &body).await?.status, 200);
+        let shown = caller.get(&acl).await?.json()?;
+        let read = &shown["read"];
+        assert_eq!(
+            (users_of(read)?, &read["project-access"]),
+            (users, &json!(project_access))
+        );
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The wire: statuses, headers and bodies.
 
 mod acls;
+mod consumers;
 mod discovery;
 mod listing;
 mod reading;
@@ -61,7 +62,7 @@ impl Caller {
         Reply::to(self.request(Method::GET, path)).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Reply> {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Reply> {
         Reply::to(self.request(method, path).json(body)).await
     }
 
@@ -69,7 +70,7 @@ impl Caller {
         Reply::to(self.request(Method::DELETE, path)).await
     }
 
-    async fn post(&self, secret: &Value) -> Result<Reply> {
+    pub(crate) async fn post(&self, secret: &Value) -> Result<Reply> {
         self.send(Method::POST, "/v1/secrets", secret).await
     }
 

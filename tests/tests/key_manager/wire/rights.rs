@@ -42,9 +42,9 @@ const EVERYBODY: [Who; 7] = [
     FarAdmin,
 ];
 
-/// What they may, a letter each: show (m)etadata, read the (p)ayload, (r)ead, (w)rite and (x)
-/// delete the ACL, (d)elete the secret.
-const ALL: &str = "mprwxd";
+/// What they may, a letter each: show (m)etadata, read the (p)ayload, list the (c)onsumers, (r)ead,
+/// (w)rite and (x) delete the ACL, (d)elete the secret.
+const ALL: &str = "mpcrwxd";
 
 async fn rights_go_by_role_project_and_acl(cloud: &impl Testbed) -> Result<()> {
     let people = People::create(cloud).await?;
@@ -71,7 +71,7 @@ async fn rights_go_by_role_project_and_acl(cloud: &impl Testbed) -> Result<()> {
     let stranger = &people.person(Stranger).user_id;
     let reader = |who| {
         if matches!(who, Stranger) {
-            "mp"
+            "mpc"
         } else {
             open(who)
         }
@@ -84,7 +84,7 @@ async fn rights_go_by_role_project_and_acl(cloud: &impl Testbed) -> Result<()> {
     let acl = json!({ "read": { "project-access": false, "users": [service] } });
     let private_reader = |who| {
         if matches!(who, Service) {
-            "mp"
+            "mpc"
         } else {
             private(who)
         }
@@ -180,6 +180,8 @@ impl People {
             };
             note('m', caller.get(&secret).await?.status);
             note('p', payload(caller, &secret).await?.status);
+            let consumers = caller.get(&format!("{secret}/consumers")).await?;
+            note('c', consumers.status);
             note('r', caller.get(&acl_path).await?.status);
             note('w', caller.send(Method::PUT, &acl_path, acl).await?.status);
             note('x', caller.delete(&acl_path).await?.status);

@@ -73,6 +73,37 @@ impl KeyManager for Barbican {
         Ok(())
     }
 
+    async fn let_read(
+        &self,
+        id: SecretId,
+        users: &Readers,
+        _: RequestId,
+    ) -> Result<(), SecretError> {
+        let (about, in_flight) = self.enter(Op::LetRead, id).await?;
+        {
+            let mut world = self.cloud.world();
+            let readers = &mut world.secret(id).readers;
+            let before = readers.clone().unwrap_or_default();
+            *readers = Some(before.iter().chain(users.iter()).cloned().collect());
+        }
+        self.cloud.leave(Op::LetRead, &about, in_flight).await;
+        Ok(())
+    }
+
+    async fn readers(&self, id: SecretId, _: RequestId) -> Result<Readers, SecretError> {
+        let (about, in_flight) = self.enter(Op::Readers, id).await?;
+        let readers = self.live(id)?.readers.unwrap_or_default();
+        self.cloud.leave(Op::Readers, &about, in_flight).await;
+        Ok(readers)
+    }
+
+    async fn describe(&self, id: SecretId, _: RequestId) -> Result<StoredSecret, SecretError> {
+        let (about, in_flight) = self.enter(Op::Describe, id).await?;
+        let described = self.live(id)?.shown();
+        self.cloud.leave(Op::Describe, &about, in_flight).await;
+        Ok(described)
+    }
+
     async fn payload(&self, id: SecretId, _: RequestId) -> Result<Payload, SecretError> {
         let about = self.cloud.world().about(id);
         let (in_flight, trouble) = self.cloud.enter(Op::Payload, &about).await;
@@ -155,11 +186,10 @@ impl Barbican {
     }
 
     fn live(&self, id: SecretId) -> Result<Secret, SecretError> {
-        let secret = self.cloud.world().secret(id).clone();
-        if secret.deleted {
-            return Err(SecretError::NotFound(id));
-        }
-        Ok(secret)
+        let world = self.cloud.world();
+        let mut live = world.secrets.iter().filter(|secret| !secret.deleted);
+        let found = live.find(|secret| secret.id == id).cloned();
+        found.ok_or(SecretError::NotFound(id))
     }
 
     /// What a listing shows of these, oldest first.
@@ -168,13 +198,7 @@ impl Barbican {
         let live = world.secrets.iter().filter(|secret| !secret.deleted);
         let mut shown: Vec<StoredSecret> = live
             .filter(|secret| which(secret))
-            .map(|secret| StoredSecret {
-                id: secret.id,
-                name: secret.name.clone(),
-                age: secret.age(),
-                created_by_us: secret.ours,
-                active: secret.active,
-            })
+            .map(Secret::shown)
             .collect();
         shown.sort_by_key(|secret| std::cmp::Reverse(secret.age));
         shown
@@ -212,6 +236,7 @@ fn whole(trouble: Trouble) -> Fault {
 fn single(trouble: Trouble, id: SecretId) -> SecretError {
     match trouble {
         Trouble::Fault(fault) => SecretError::Fault(fault),
+        Trouble::Forbidden(fault) => SecretError::Forbidden(fault),
         Trouble::Failed(message) => SecretError::Failed(message),
         Trouble::Refused(message) => SecretError::Refused(message),
         Trouble::NotFound => SecretError::NotFound(id),

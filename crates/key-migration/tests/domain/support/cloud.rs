@@ -15,6 +15,9 @@ pub(crate) enum Op {
     Probe,
     Store,
     SetReaders,
+    LetRead,
+    Readers,
+    Describe,
     Payload,
     Delete,
     Find,
@@ -24,28 +27,39 @@ pub(crate) enum Op {
     ZeroRows,
     Row,
     Keys,
-    RefersTo,
+    Referred,
+    Holders,
+    ReferredByDeleted,
+    SharedRows,
+    WhileUnneeded,
     Switch,
     Census,
 }
 
 impl Op {
-    pub(crate) const BARBICAN: [Self; 7] = [
+    pub(crate) const BARBICAN: [Self; 10] = [
         Self::Probe,
         Self::Store,
         Self::SetReaders,
+        Self::LetRead,
+        Self::Readers,
+        Self::Describe,
         Self::Payload,
         Self::Delete,
         Self::Find,
         Self::List,
     ];
-    pub(crate) const DATABASE: [Self; 8] = [
+    pub(crate) const DATABASE: [Self; 12] = [
         Self::AnyRow,
         Self::CountZero,
         Self::ZeroRows,
         Self::Row,
         Self::Keys,
-        Self::RefersTo,
+        Self::Referred,
+        Self::Holders,
+        Self::ReferredByDeleted,
+        Self::SharedRows,
+        Self::WhileUnneeded,
         Self::Switch,
         Self::Census,
     ];
@@ -56,6 +70,8 @@ impl Op {
 pub(crate) enum Trouble {
     /// Refused or not reached, for a reason that hits every request like it.
     Fault(Fault),
+    /// Barbican does not let us do this with this secret.
+    Forbidden(Fault),
     /// Barbican fails, having done nothing.
     Failed(String),
     /// Barbican does not accept this request.

@@ -67,7 +67,8 @@ impl Daemon {
     }
 
     fn start_in(mode: Mode, cloud: &Cloud, settings: Settings) -> Self {
-        let clock = TestClock(Instant::now());
+        let clock = TestClock(cloud.world().born);
+        let ledger = cloud.world().ledger.clone();
         let service = settings.service;
         let (environment, receiver) = watch::channel(environment(cloud, settings));
         let starting = ServiceProgress::starting(service, Vec::new(), clock.now());
@@ -76,6 +77,8 @@ impl Daemon {
         let stop = CancellationToken::new();
         let migrator = KeyMigrator::new(Wiring {
             clock,
+            entropy: uuid::Uuid::nil,
+            ledger: Arc::new(ledger),
             environment: receiver,
             census: Arc::new(CensusKeeper::new(clock)),
             progress: sender,
@@ -149,6 +152,7 @@ impl Daemon {
             ended.is_err_and(|error| error.is_cancelled()),
             "the loop had ended before"
         );
+        self.cloud.world().ledger.kill();
         self.cloud.assert_sound();
     }
 }
@@ -181,7 +185,7 @@ fn environment(cloud: &Cloud, settings: Settings) -> Environment<Barbican, Cinde
 
 /// A wall clock that goes as tokio's paused time does.
 #[derive(Clone, Copy)]
-struct TestClock(Instant);
+pub(crate) struct TestClock(pub(crate) Instant);
 
 impl Clock for TestClock {
     fn now(&self) -> jiff::Timestamp {

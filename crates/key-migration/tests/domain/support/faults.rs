@@ -32,6 +32,13 @@ pub(crate) fn faulty(reason: Reason) -> Trouble {
     Trouble::Fault(fault(reason))
 }
 
+/// Barbican does not let us do this with one secret.
+pub(crate) fn forbidden() -> Trouble {
+    let message =
+        "Forbidden: Secret ACL(s) update not allowed - please review your user/project privileges";
+    Trouble::Forbidden(Fault::new(Reason::RoleMissing, message, ROLE_REMEDY))
+}
+
 pub(crate) fn failing() -> Trouble {
     Trouble::Failed("Internal Server Error: Barbican failed".into())
 }

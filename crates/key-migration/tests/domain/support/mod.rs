@@ -5,8 +5,10 @@ mod cinder;
 mod cloud;
 mod daemon;
 mod faults;
+mod ledger;
 mod log;
 mod soundness;
+mod tables;
 mod world;
 
 pub(crate) use cloud::{Cloud, Op, Trouble};

@@ -11,6 +11,9 @@ use super::world::{KEY, World};
 /// A secret may be deleted at once while it is younger than this.
 const DELETABLE: Duration = Duration::from_secs(30 * 60);
 
+/// A secret may be purged once it is older than this.
+const PURGEABLE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The most time between reading a payload and the swap.
 const READBACK: Duration = Duration::from_secs(5 * 60);
 
@@ -61,7 +64,13 @@ impl World {
         if !secret.read_equal_at.as_ref().is_some_and(fresh) {
             self.violated(format!("{row} was switched without reading back"));
         }
-        for id in snapshots.iter().chain([row]) {
+        let moved: Vec<&RowRef> = snapshots.iter().chain([row]).collect();
+        if let Some(other) = self.other_holder(swap, &moved) {
+            self.violated(format!(
+                "{row} was switched to the secret that {other} refers to"
+            ));
+        }
+        for id in moved {
             let Some(user) = self.rows[id].user_id.clone() else {
                 continue;
             };
@@ -72,12 +81,31 @@ impl World {
         }
     }
 
-    /// I4: nothing refers to what is deleted, and nobody else can have adopted it.
+    /// A row that refers to the secret already, and that this swap does not let share it.
+    fn other_holder(&self, swap: &Swap, moved: &[&RowRef]) -> Option<RowRef> {
+        // A snapshot takes what its volume has, whoever else has that, too.
+        if swap.shared_with.is_some() {
+            return None;
+        }
+        let key = swap.secret.to_string();
+        let mut live = self.rows.iter().filter(|(_, row)| !row.deleted);
+        live.find(|(id, row)| row.key.as_deref() == Some(&key) && !moved.contains(id))
+            .map(|(id, _)| id.clone())
+    }
+
+    /// I4: nothing refers to what is deleted, and nobody else can have adopted it: this run stored
+    /// it a short while ago, or it is purged, old, while its row is held locked.
     pub(crate) fn judge_delete(&mut self, id: SecretId, daemon: u64) {
         if self.is_referred_to(id) {
             self.violated(format!("secret {id} was deleted while a row refers to it"));
         }
         let secret = self.secret(id).clone();
+        if !self.unneeded.contains(&id) {
+            self.violated(format!("secret {id} was deleted without a look at its row"));
+        }
+        if secret.ours && secret.row().is_some() && secret.age() >= PURGEABLE {
+            return;
+        }
         if secret.told_to != Some(daemon) {
             self.violated(format!("secret {id}, deleted, was not stored by this run"));
         }

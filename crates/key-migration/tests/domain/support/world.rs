@@ -1,13 +1,16 @@
 //! What the cloud holds: rows, secrets, what was asked, and what is to go wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use key_migration::ids::{ALL_ZEROS, ResourceKind, RowRef, SecretId, SecretName};
-use key_migration::rows::{Readers, RowStatus};
+use key_migration::ports::StoredSecret;
+use key_migration::rows::{Holder, Readers, RowKey, RowStatus};
 use tokio::time::Instant;
 
 use super::cloud::{Call, Op, Trouble};
+use super::daemon::TestClock;
+use super::ledger::MemoryLedger;
 
 pub(crate) const ALICE: &str = "alice";
 pub(crate) const BOB: &str = "bob";
@@ -59,6 +62,17 @@ impl Secret {
     pub(crate) fn row(&self) -> Option<RowRef> {
         SecretName::row(&self.name)
     }
+
+    /// What a listing shows of it.
+    pub(crate) fn shown(&self) -> StoredSecret {
+        StoredSecret {
+            id: self.id,
+            name: self.name.clone(),
+            age: self.age(),
+            created_by_us: self.ours,
+            active: self.active,
+        }
+    }
 }
 
 /// A row of any of the three tables.
@@ -69,6 +83,10 @@ pub(crate) struct Row {
     pub(crate) status: RowStatus,
     pub(crate) host: String,
     pub(crate) deleted: bool,
+    /// When it was deleted in this story.
+    pub(crate) deleted_at: Option<Instant>,
+    /// How long before this story it was deleted.
+    pub(crate) deleted_earlier_by: Duration,
     pub(crate) volume: Option<String>,
     pub(crate) unowned: bool,
     /// When it last left all zeros.
@@ -78,6 +96,19 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn is_zero(&self) -> bool {
         !self.deleted && self.key.as_deref() == Some(ALL_ZEROS)
+    }
+
+    pub(crate) fn held(&self) -> RowKey {
+        RowKey::from_column(self.key.clone())
+    }
+
+    /// What `orphans` sees of it; deleted just now, where nobody knows since when.
+    pub(crate) fn holder(&self) -> Holder {
+        let here = self.deleted_at.map(|at| at.elapsed()).unwrap_or_default();
+        Holder {
+            key: self.held(),
+            deleted_for: self.deleted.then_some(self.deleted_earlier_by + here),
+        }
     }
 }
 
@@ -100,6 +131,8 @@ pub(crate) struct World {
     pub(crate) violations: Vec<String>,
     pub(crate) daemons: u64,
     pub(crate) page_size: usize,
+    /// Hosts with a service that is up.
+    pub(crate) hosts: u64,
     /// Where secrets are kept, and whose they are.
     pub(crate) identity: String,
     /// When this daemon looked for secrets of a row, successfully.
@@ -107,8 +140,12 @@ pub(crate) struct World {
     /// When this daemon got no answer to its last request to store a row's secret.
     pub(crate) unanswered: BTreeMap<String, Instant>,
     pub(crate) listed: Option<Instant>,
+    /// Secrets that may be deleted now, as their rows are held locked.
+    pub(crate) unneeded: BTreeSet<SecretId>,
     pub(super) in_flight: usize,
-    pub(super) born: Instant,
+    pub(crate) born: Instant,
+    /// The ledger of this host; daemons come and go.
+    pub(crate) ledger: MemoryLedger,
     ids: u128,
     pub(super) rules: Vec<Rule>,
     pub(super) hooks: Vec<(Op, Hook)>,
@@ -118,7 +155,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        let born = Instant::now();
         Self {
+            ledger: MemoryLedger::new(TestClock(born)),
             rows: BTreeMap::new(),
             secrets: Vec::new(),
             calls: Vec::new(),
@@ -126,12 +165,14 @@ impl World {
             violations: Vec::new(),
             daemons: 0,
             page_size: 100,
+            hosts: 1,
             identity: "cinder at this Barbican".into(),
             looked: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             listed: None,
+            unneeded: BTreeSet::new(),
             in_flight: 0,
-            born: Instant::now(),
+            born,
             ids: 0,
             rules: Vec::new(),
             hooks: Vec::new(),
@@ -163,6 +204,8 @@ impl World {
             },
             host: host.into(),
             deleted: false,
+            deleted_at: None,
+            deleted_earlier_by: Duration::ZERO,
             volume: volume.map(Into::into),
             unowned: false,
             left_zeros: None,
@@ -191,6 +234,7 @@ impl World {
         let now = Instant::now();
         let row = self.row(row);
         row.left_zeros = Some(now);
+        row.deleted_at = Some(now);
         row.deleted = true;
     }
 
@@ -223,6 +267,11 @@ impl World {
         secrets
             .find(|secret| secret.id == id)
             .expect("a secret that was stored")
+    }
+
+    /// Nothing is slow any more.
+    pub(crate) fn fast_again(&mut self) {
+        self.latencies.clear();
     }
 
     /// Whether a row that is not deleted refers to it.

@@ -221,7 +221,7 @@ mod tests {
     use key_migration::ports::StoredSecret;
     use proptest::prelude::*;
 
-    use super::super::page::Listed;
+    use super::super::super::metadata::Listed;
     use super::*;
 
     /// Barbican's list, in its order: the second, then the number, which is the name.

@@ -1,134 +1,131 @@
 //! What the end of one key means for the pass: what is kept, what is said, and whether the others
 //! go on.
 
-use std::time::Duration;
+use tokio::time::Instant;
 
+use super::course::Course;
+use super::{Interrupt, Pass, PassEnd};
+use crate::board::News;
 use crate::ids::{RowRef, SecretId};
-use crate::intents::{Candidate, Origin};
 use crate::inventory::mismatch;
+use crate::machine::KeyEnd;
 use crate::messages;
-use crate::one_key::KeyEnd;
-use crate::pass::{Course, Interrupt, Pass, PassEnd};
-use crate::ports::{CinderDatabase, Clock, KeyManager};
+use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger};
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 
 /// Keys in a row that Barbican may fail before it is left alone for a while.
 const MOST_TROUBLE: u32 = 3;
 
-impl<M, D, C, I> Pass<'_, M, D, C, I>
+impl<M, D, C, L, I> Pass<'_, M, D, C, L, I>
 where
     M: KeyManager,
     D: CinderDatabase,
     C: Clock,
+    L: Ledger,
     I: Interrupt,
 {
     /// `said` tells whether the operator knows that the key was begun.
-    pub(crate) fn key_ended(&mut self, course: &mut Course, row: &RowRef, end: KeyEnd, said: bool) {
+    pub(super) fn key_ended(
+        &mut self,
+        course: &mut Course,
+        row: &RowRef,
+        end: KeyEnd,
+        superseded: &[SecretId],
+        said: bool,
+    ) {
         match end {
-            KeyEnd::Migrated(secret) => {
-                self.intents.close(row, Some(secret));
+            KeyEnd::Migrated { .. } => {
                 if !said {
                     self.say_what_was_withheld(row);
                 }
                 self.board.migrated();
-                course.opened = true;
+                course.succeeded();
                 course.trouble = 0;
                 self.stumbles.are_over();
             }
-            KeyEnd::NotOurs { left, deleted } => self.not_ours(row, left, deleted),
-            KeyEnd::Stored(candidate) => {
-                self.intents.keep(row, candidate);
+            KeyEnd::NotOurs { deleted, .. } => self.not_ours(row, superseded, deleted),
+            KeyEnd::Stored(_) => {
                 course.end.get_or_insert(PassEnd::ListAgain);
             }
             KeyEnd::Deferred {
-                reason,
-                message,
-                kept,
-            } => {
-                self.keep(row, kept);
-                self.defer(row, reason, &message);
-            }
+                reason, message, ..
+            } => self.defer(course, row, reason, &message),
             KeyEnd::Failed {
-                reason,
-                message,
-                kept,
+                reason, message, ..
             } => {
-                self.keep(row, kept);
+                course.met.insert(row.clone());
                 if self.board.failed(&row.id, reason) {
                     messages::key_failed(&message);
                 }
             }
-            KeyEnd::Trouble { message, kept } => {
-                self.keep(row, kept);
+            KeyEnd::Trouble { message, .. } => {
+                course.met.insert(row.clone());
                 let news = self.board.failed(&row.id, RowReason::Refused);
                 self.trouble(course, row, &message, news);
             }
             KeyEnd::Unknown { message } => {
-                self.intents
-                    .park(row, self.environment.settings.unknown_outcome_wait);
+                course.met.insert(row.clone());
                 self.board.count_failure(RowReason::UnknownOutcome);
                 let news = self.board.deferred(&row.id, RowReason::UnknownOutcome);
-                self.trouble(course, row, &message, news);
+                self.trouble(course, row, &message, news == News::First);
             }
             KeyEnd::FoundNothing => {
-                self.intents.found_nothing(row);
-                self.defer(
-                    row,
-                    RowReason::UnknownOutcome,
-                    "nothing is stored under its name yet",
-                );
+                if !self.intents.is_parked(row) {
+                    self.board.gave_up();
+                }
+                let message = "nothing is stored under its name yet";
+                self.defer(course, row, RowReason::UnknownOutcome, message);
             }
             KeyEnd::NotAdoptable(candidate) => {
                 let secret = candidate.secret;
-                self.intents.forget(row, secret);
-                if candidate.origin == Origin::Found {
-                    self.intents.found_nothing(row);
-                } else {
-                    // It was stored and is not to be seen: its name tells before another is.
-                    self.intents.park(row, Duration::ZERO);
-                }
                 let message = format!("secret {secret}, found under its name, is not fit for it");
-                self.defer(row, RowReason::UnknownOutcome, &message);
+                self.defer(course, row, RowReason::UnknownOutcome, &message);
             }
             KeyEnd::Fault { fault, kept } => {
                 if kept.is_some() && self.unlisted.is_none() {
                     self.stumbles.over(&row.id);
                 }
-                self.keep(row, kept);
                 self.fault(course, row, &fault);
             }
             KeyEnd::Mismatch(candidate) => {
-                self.intents.keep(row, candidate);
-                self.intents.set_mismatch(row, candidate.secret);
                 self.board.count_failure(RowReason::ReadbackMismatch);
                 self.fault(course, row, &mismatch(row, candidate.secret));
             }
         }
     }
 
-    fn keep(&mut self, row: &RowRef, kept: Option<Candidate>) {
-        if let Some(candidate) = kept {
-            self.intents.keep(row, candidate);
-        }
-    }
-
-    fn not_ours(&mut self, row: &RowRef, left: Option<Candidate>, deleted: Option<SecretId>) {
-        if let Some(secret) = deleted {
-            self.intents.forget(row, secret);
-        }
-        if let Some(candidate) = left {
-            self.intents.supersede(row, candidate.secret);
-        }
+    fn not_ours(&mut self, row: &RowRef, superseded: &[SecretId], deleted: Option<SecretId>) {
         self.board.not_ours();
-        if left.is_some() || deleted.is_some() {
+        if deleted.is_some() || !superseded.is_empty() {
             self.board.count_failure(RowReason::Raced);
-            messages::lost(row, left.map(|candidate| candidate.secret));
+        }
+        match (superseded, deleted) {
+            ([], None) => {}
+            ([], Some(_)) => messages::lost(row, None),
+            (superseded, _) => {
+                for secret in superseded {
+                    messages::lost(row, Some(*secret));
+                }
+            }
         }
     }
 
-    pub(crate) fn defer(&mut self, row: &RowRef, reason: RowReason, message: &str) {
-        if self.board.deferred(&row.id, reason) && self.probing.is_none() {
-            messages::deferred(row, reason, message);
+    pub(super) fn defer(
+        &mut self,
+        course: &mut Course,
+        row: &RowRef,
+        reason: RowReason,
+        message: &str,
+    ) {
+        course.met.insert(row.clone());
+        let news = self.board.deferred(&row.id, reason);
+        if self.probing.is_some() {
+            return;
+        }
+        match news {
+            News::First => messages::deferred(row, reason, message),
+            News::Long => messages::deferred_long(row, reason, message),
+            News::None => {}
         }
     }
 
@@ -136,6 +133,7 @@ where
     /// probing one, it is left alone for a while.
     fn trouble(&mut self, course: &mut Course, row: &RowRef, message: &str, news: bool) {
         course.trouble += 1;
+        self.concurrency.pushed_back(Instant::now());
         self.stumbles.over(&row.id);
         let remedy = "see the log of the Barbican API, and of what stands in front of it";
         let fault = Fault::new(Reason::BarbicanFailing, message, remedy);
@@ -154,7 +152,7 @@ where
     }
 
     /// Says what hits every key, once, and ends the pass.
-    pub(crate) fn fault(&mut self, course: &mut Course, row: &RowRef, fault: &Fault) {
+    pub(super) fn fault(&mut self, course: &mut Course, row: &RowRef, fault: &Fault) {
         let already = matches!(course.end, Some(PassEnd::Faulted(_)));
         if !already && self.is_change(fault) {
             self.say_if_another_block(row, fault);
@@ -176,7 +174,7 @@ where
         }
     }
 
-    pub(crate) fn end_with(&mut self, course: &mut Course, fault: Fault) {
+    pub(super) fn end_with(&mut self, course: &mut Course, fault: Fault) {
         if !matches!(course.end, Some(PassEnd::Faulted(_))) {
             self.board.count_fault(&fault);
             course.end = Some(PassEnd::Faulted(fault));
@@ -185,7 +183,7 @@ where
 
     /// Whether this is not what the pass set out to find still there. The message may name other
     /// rows or requests each time; reason and remedy tell.
-    pub(crate) fn is_change(&self, fault: &Fault) -> bool {
+    pub(super) fn is_change(&self, fault: &Fault) -> bool {
         self.probing
             .as_ref()
             .is_none_or(|known| (known.reason, &known.remedy) != (fault.reason, &fault.remedy))

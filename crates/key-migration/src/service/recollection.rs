@@ -1,0 +1,188 @@
+//! What is known of earlier runs before anything is stored: from the ledger, or where that does not
+//! know, from a listing by name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Environment, KeyMigrator};
+use crate::fixed_key::FixedKey;
+use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId};
+use crate::inventory::{self, database_fault};
+use crate::messages;
+use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger};
+use crate::reasons::Fault;
+use crate::rows::RowKey;
+
+/// After this time a listing is worth a line.
+const LONG: Duration = Duration::from_secs(10);
+
+/// Rows that are asked for at once.
+const PAGE: usize = 500;
+
+/// What was learnt so far.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Who keeps the secrets that the intents speak of.
+    pub(super) keeper: Option<Arc<str>>,
+    /// The ledger was read.
+    recalled: bool,
+    /// Kinds of row whose secrets need no listing (any more).
+    listed: HashSet<ResourceKind>,
+    /// Of those, the ones that the ledger was not told of yet.
+    untold: HashSet<ResourceKind>,
+    /// A secret that must hold the fixed key.
+    sample: Option<(RowRef, SecretId)>,
+    /// The fixed key that this was held against.
+    compared_with: Option<Arc<FixedKey>>,
+}
+
+impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
+    /// Secrets are kept by another user, in another project or at another Barbican from now on:
+    /// nothing there answers for what was stored before.
+    pub(super) fn leave_former_keeper(&mut self, identity: String) {
+        let identity: Arc<str> = identity.into();
+        if self.known.keeper.as_ref() == Some(&identity) {
+            return;
+        }
+        let former = std::mem::take(&mut self.known);
+        self.known.keeper = Some(identity);
+        if former.keeper.is_none() {
+            return;
+        }
+        let (secrets, parked) = self.intents.leave_behind();
+        if secrets + parked > 0 {
+            messages::moved_elsewhere(secrets, parked);
+        }
+    }
+
+    pub(super) fn keeper(&self) -> Arc<str> {
+        self.known.keeper.clone().unwrap_or_default()
+    }
+
+    /// Reads the ledger, once.
+    pub(super) async fn recall(&mut self, environment: &Environment<M, D>) -> Result<(), Fault> {
+        if self.known.recalled {
+            return Ok(());
+        }
+        let kinds = environment.settings.service.kinds();
+        let known = self.ledger.recall(&self.keeper(), kinds).await?;
+        self.intents.recall(
+            &known,
+            environment.settings.unknown_outcome_wait,
+            Instant::now(),
+            self.board.now(),
+        );
+        self.known.listed = known.listed.into_iter().collect();
+        self.known.sample = known.sample;
+        self.known.recalled = true;
+        Ok(())
+    }
+
+    /// Rows for which something is open and which are at zeros no more: no walk meets them.
+    pub(super) async fn rows_to_settle(
+        &self,
+        environment: &Environment<M, D>,
+    ) -> Result<Vec<RowRef>, Fault> {
+        let mut to_settle = Vec::new();
+        for &kind in environment.settings.service.kinds() {
+            let open = self.intents.open_rows(kind, Instant::now());
+            for page in open.chunks(PAGE) {
+                let ids: Vec<RowId> = page.iter().map(|row| row.id.clone()).collect();
+                let held = environment.rows.keys(kind, &ids).await;
+                let at_zeros: HashSet<RowId> = held
+                    .map_err(database_fault)?
+                    .into_iter()
+                    .filter(|(_, key)| *key == RowKey::AllZeros)
+                    .map(|(id, _)| id)
+                    .collect();
+                let gone = page.iter().filter(|row| !at_zeros.contains(&row.id));
+                to_settle.extend(gone.cloned());
+            }
+        }
+        Ok(to_settle)
+    }
+
+    /// Makes sure that everything stored by earlier runs is known, and that the fixed key is the one
+    /// that their secrets hold.
+    pub(super) async fn list(
+        &mut self,
+        environment: &Environment<M, D>,
+        fixed_key: &Arc<FixedKey>,
+    ) -> Result<(), Fault> {
+        self.recheck_mismatch(environment, fixed_key).await?;
+        let same_key = |known: &Arc<FixedKey>| known.same_as(fixed_key);
+        let is_compared = self.known.compared_with.as_ref().is_some_and(same_key);
+        let kinds = environment.settings.service.kinds();
+        let unlisted = kinds.iter().any(|kind| !self.known.listed.contains(kind));
+        if is_compared && !unlisted {
+            return match self.blocked {
+                Some(_) => environment.keys.probe(RequestId::random()).await,
+                None => Ok(()),
+            };
+        }
+        let (keys, rows) = (&*environment.keys, &*environment.rows);
+        let mut lists = false;
+        for &kind in kinds {
+            if self.known.listed.contains(&kind) {
+                continue;
+            }
+            lists = true;
+            let listing = inventory::take(keys, rows, kind, &mut self.intents);
+            let sample = said_if_long(listing, messages::listing).await?;
+            self.known.sample = self.known.sample.take().or(sample);
+            self.known.listed.insert(kind);
+            self.known.untold.insert(kind);
+        }
+        self.write_down();
+        if !lists && self.known.sample.is_none() {
+            let kind = environment.settings.service.kind();
+            self.known.sample = inventory::sample(keys, rows, kind).await?;
+        }
+        if let Some(sample) = self.known.sample.clone() {
+            inventory::compare_sample(keys, fixed_key, sample, &mut self.intents).await?;
+        }
+        self.known.compared_with = Some(Arc::clone(fixed_key));
+        self.tell_listed().await
+    }
+
+    /// Lets the next start do without a listing; what only a listing has shown has to be placed
+    /// before.
+    pub(super) async fn tell_listed(&mut self) -> Result<(), Fault> {
+        if !self.intents.has_no_leftovers() {
+            return Ok(());
+        }
+        for kind in std::mem::take(&mut self.known.untold) {
+            if let Err(fault) = self.ledger.listed(&self.keeper(), kind).await {
+                self.known.untold.insert(kind);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// A secret that did not hold the fixed key: nothing goes on before it does, or is gone.
+    async fn recheck_mismatch(
+        &mut self,
+        environment: &Environment<M, D>,
+        fixed_key: &FixedKey,
+    ) -> Result<(), Fault> {
+        if let Some((row, secret)) = self.intents.mismatch() {
+            inventory::compare(&*environment.keys, fixed_key, &row, secret).await?;
+            self.intents.clear_mismatch();
+        }
+        Ok(())
+    }
+}
+
+/// Does it, and says so if it takes long.
+async fn said_if_long<T>(step: impl Future<Output = T>, say: fn()) -> T {
+    tokio::pin!(step);
+    tokio::select! {
+        done = &mut step => return done,
+        () = tokio::time::sleep(LONG) => say(),
+    }
+    step.await
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod faults;
+mod ledger;
+mod lock;
+mod place;
+mod queue;
+mod reader;
+mod recall;
+mod record;
+mod schema;
+mod store;
+mod writer;
+
+pub use self::ledger::MigrationLedger;
+pub use self::reader::open_intents;
