@@ -381,6 +381,22 @@ impl Intents {
         of_kind.filter(|row| !waits(row)).cloned().collect()
     }
 
+    /// Secrets that a listing found under the name of this row, but for one that waits for it.
+    pub fn leftovers(&self, row: &RowRef) -> impl Iterator<Item = SecretId> {
+        let kept = self.kept.get(row).map(|kept| kept.secret);
+        let leftovers = self.leftovers.get(row).into_iter().flatten();
+        let secrets = leftovers.map(|leftover| leftover.secret);
+        secrets.filter(move |secret| Some(*secret) != kept)
+    }
+
+    /// Whether anything is open for this row.
+    #[must_use]
+    pub fn is_open(&self, row: &RowRef) -> bool {
+        self.kept.contains_key(row)
+            || self.parked.contains_key(row)
+            || self.leftovers.contains_key(row)
+    }
+
     /// Whether nothing is open for any row.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {

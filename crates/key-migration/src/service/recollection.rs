@@ -1,7 +1,7 @@
 //! What is known of earlier runs before anything is stored: from the ledger, or where that does not
 //! know, from a listing by name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId};
 use crate::inventory::{self, database_fault};
 use crate::messages;
-use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger};
+use crate::one_key::unused;
+use crate::ports::{CinderDatabase, Clock, DatabaseError, KeyManager, Ledger};
 use crate::reasons::Fault;
 use crate::rows::RowKey;
 
@@ -83,26 +84,46 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
 
     /// Rows for which something is open and which are at zeros no more: no walk meets them.
     pub(super) async fn rows_to_settle(
-        &self,
+        &mut self,
         environment: &Environment<M, D>,
     ) -> Result<Vec<RowRef>, Fault> {
         let mut to_settle = Vec::new();
         for &kind in environment.settings.service.kinds() {
-            let open = self.intents.open_rows(kind, Instant::now());
-            for page in open.chunks(PAGE) {
-                let ids: Vec<RowId> = page.iter().map(|row| row.id.clone()).collect();
-                let held = environment.rows.keys(kind, &ids).await;
-                let at_zeros: HashSet<RowId> = held
-                    .map_err(database_fault)?
-                    .into_iter()
-                    .filter(|(_, key)| *key == RowKey::AllZeros)
-                    .map(|(id, _)| id)
-                    .collect();
-                let gone = page.iter().filter(|row| !at_zeros.contains(&row.id));
-                to_settle.extend(gone.cloned());
+            for page in self.intents.open_rows(kind, Instant::now()).chunks(PAGE) {
+                let moved_on = self.settle_leftovers(&*environment.rows, kind, page).await;
+                to_settle.extend(moved_on.map_err(database_fault)?);
             }
         }
         Ok(to_settle)
+    }
+
+    /// Of these rows, those at zeros no more for which more is open than what a listing has shown.
+    /// That is settled here: another daemon has switched the row to it, or nobody will.
+    async fn settle_leftovers(
+        &mut self,
+        rows: &D,
+        kind: ResourceKind,
+        open: &[RowRef],
+    ) -> Result<Vec<RowRef>, DatabaseError> {
+        let ids: Vec<RowId> = open.iter().map(|row| row.id.clone()).collect();
+        let held: HashMap<RowId, RowKey> = rows.keys(kind, &ids).await?.into_iter().collect();
+        let moved_on = |row: &&RowRef| held.get(&row.id) != Some(&RowKey::AllZeros);
+        let moved_on: Vec<RowRef> = open.iter().filter(moved_on).cloned().collect();
+        let leftovers: BTreeMap<SecretId, &RowRef> = moved_on
+            .iter()
+            .flat_map(|row| self.intents.leftovers(row).map(move |secret| (secret, row)))
+            .collect();
+        let secrets: Vec<SecretId> = leftovers.keys().copied().collect();
+        for secret in unused(rows, &secrets).await? {
+            self.intents.supersede(leftovers[&secret], secret);
+        }
+        for (secret, row) in leftovers {
+            self.intents.forget(row, secret);
+        }
+        Ok(moved_on
+            .into_iter()
+            .filter(|row| self.intents.is_open(row))
+            .collect())
     }
 
     /// Makes sure that everything stored by earlier runs is known, and that the fixed key is the one

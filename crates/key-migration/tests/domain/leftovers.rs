@@ -1,7 +1,7 @@
 //! What earlier runs stored: taken over once nobody can be at work on it any more.
 
-use key_migration::ids::Service;
-use key_migration::reasons::Reason;
+use key_migration::ids::{SecretId, Service};
+use key_migration::reasons::{Reason, ServiceState};
 
 use crate::support::*;
 
@@ -183,4 +183,39 @@ async fn a_row_that_another_daemon_finishes_is_left_to_it() {
     assert_eq!(cloud.live_secrets().len(), 2);
     assert_eq!(daemon.progress().totals.orphan_secrets, 0);
     assert!(cloud.calls(Op::Delete).is_empty());
+}
+
+/// Another daemon of the same user stored a secret a moment ago, for a row of another host.
+async fn another_daemon_at_work() -> (Cloud, Log, Daemon, SecretId) {
+    let (cloud, log) = scene();
+    let (cloud, young) = cloud.with_volumes(2).with_secret(&volume("v1"), seconds(1));
+    let elsewhere = "other@lvm#pool".to_owned();
+    cloud.world().row(&volume("v1")).host = elsewhere;
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(30)).await;
+    assert_eq!(cloud.world().census().volumes, 1);
+    (cloud, log, daemon, young)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_daemon_was_seen_to_store_and_switched_to_is_not_waited_for() {
+    let (cloud, log, daemon, young) = another_daemon_at_work().await;
+    cloud.world().rekey(&volume("v1"), &young.to_string());
+    daemon.works_for(minutes(5)).await;
+    assert_eq!(daemon.state(), ServiceState::Complete);
+    assert_eq!(daemon.progress().totals.orphan_secrets, 0);
+    assert_eq!(log.take_with("Deferring"), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_daemon_was_seen_to_store_in_vain_is_counted_and_not_waited_for() {
+    let (cloud, log, daemon, young) = another_daemon_at_work().await;
+    cloud
+        .world()
+        .rekey(&volume("v1"), "3f6a3c52-74ab-4b10-8c2f-0a4f51a7a1c3");
+    daemon.works_for(minutes(5)).await;
+    assert_eq!(daemon.state(), ServiceState::Complete);
+    assert_eq!(daemon.progress().totals.orphan_secrets, 1);
+    assert_eq!(log.take_with("Deferring"), Vec::<String>::new());
+    assert!(cloud.live_secrets().contains(&young));
 }
