@@ -285,6 +285,13 @@ pub struct Census {
 }
 
 impl Census {
+    /// Whether as many rows are left, whatever services are up.
+    #[must_use]
+    pub fn counts_the_same(&self, other: &Self) -> bool {
+        let Self { hosts, .. } = *other;
+        Self { hosts, ..*self } == *other
+    }
+
     /// Whether nothing at all is left at zeros.
     #[must_use]
     pub fn is_clear(&self) -> bool {

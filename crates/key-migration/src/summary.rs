@@ -57,7 +57,7 @@ impl<C: Clock> Summary<C> {
         let census = counted.census;
         let due = self.said.is_none_or(|(said, at)| {
             changed.is_some_and(|changed| changed > at)
-                || said != census
+                || !said.counts_the_same(&census)
                 || at.elapsed() >= settings.summary_interval
         });
         if due {
