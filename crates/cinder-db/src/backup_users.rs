@@ -6,6 +6,7 @@
 //! old: the users of backups are let into an ACL, and no swap depends on them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use key_migration::ids::{ResourceKind, RowId, UserId};
 use tokio::sync::Mutex;
@@ -20,6 +21,8 @@ const READ_AHEAD: usize = 5000;
 /// A reading serves this many times as long as it took, which keeps the database's work on it
 /// under 2 %, and hardly at all where the table is small.
 const TIMES_AS_LONG: u32 = 50;
+/// A reading serves at least this long.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What was read last.
 #[derive(Default)]
@@ -78,7 +81,7 @@ impl Stretch {
             // The last volume's backups may go on where the reading stopped.
             end: last.filter(|_| rows.len() == READ_AHEAD),
             users,
-            good_until: Instant::now() + started.elapsed() * TIMES_AS_LONG,
+            good_until: Instant::now() + AT_LEAST.max(started.elapsed() * TIMES_AS_LONG),
         })
     }
 
