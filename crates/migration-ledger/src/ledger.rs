@@ -9,26 +9,24 @@ use key_migration::ids::{RequestId, ResourceKind, RowRef, SecretId};
 use key_migration::ledger::{Entry, Recollection};
 use key_migration::ports::{Clock, Ledger};
 use key_migration::reasons::Fault;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::faults::Trouble;
 use crate::queue::{Order, Reply, Task};
 use crate::store::Store;
-use crate::writer::{self, Desk};
+use crate::writer::{Desk, Writer};
 
 /// Who waits this long is told that the disk hangs. What was asked may be done all the same.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A ledger in a directory of its own, written by one task. Dropping it lets that task write what
-/// was noted, and end; [`Ledger::flush`] waits for it.
+/// A ledger in a directory of its own, written by one thread. Dropping it lets that thread write
+/// what was noted, and end; [`Ledger::flush`] waits for it.
 #[derive(Debug)]
 pub struct MigrationLedger<C> {
     clock: C,
     state_dir: PathBuf,
     desk: Arc<Desk>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<Writer>>,
 }
 
 impl<C: Clock> MigrationLedger<C> {
@@ -56,8 +54,7 @@ impl<C: Clock> MigrationLedger<C> {
         self.desk.queue.close();
         let writer = self.writer().take();
         if let Some(writer) = writer {
-            // A writer that crashed has let go, too.
-            let _ = writer.await;
+            writer.ended().await;
         }
     }
 
@@ -70,20 +67,16 @@ impl<C: Clock> MigrationLedger<C> {
         self.see_to_the_writer();
     }
 
-    /// Starts the task that writes, where none runs: none was needed yet, or the runtime that it
-    /// ran on is gone.
+    /// Starts the thread that writes, where none runs: none was needed yet, or it crashed.
     fn see_to_the_writer(&self) {
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
         let mut writer = self.writer();
-        if writer.as_ref().is_none_or(JoinHandle::is_finished) {
+        if writer.as_mut().is_none_or(Writer::has_ended) {
             let store = Store::new(self.state_dir.clone());
-            *writer = Some(runtime.spawn(writer::write(Arc::clone(&self.desk), store)));
+            *writer = Some(Writer::start(Arc::clone(&self.desk), store));
         }
     }
 
-    fn writer(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+    fn writer(&self) -> MutexGuard<'_, Option<Writer>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -151,7 +144,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_disk_that_hangs_is_told_after_a_minute() {
         let ledger = MigrationLedger::new("/nowhere", Epoch);
-        *ledger.writer() = Some(tokio::spawn(std::future::pending()));
+        let (_hanging, ended) = oneshot::channel();
+        *ledger.writer() = Some(Writer::that(ended));
         let asked = tokio::time::Instant::now();
         let fault = ledger.flush().await.expect_err("no answer");
         assert_eq!(fault, Trouble::Slow.fault("/nowhere".as_ref()));
@@ -162,11 +156,9 @@ mod tests {
     async fn a_writer_that_crashes_is_replaced() {
         let dir = tempfile::tempdir().expect("a directory");
         let ledger = MigrationLedger::new(dir.path(), Epoch);
-        let crashed = tokio::spawn(async { panic!("on purpose") });
-        while !crashed.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        *ledger.writer() = Some(crashed);
+        let (crashed, ended) = oneshot::channel();
+        drop(crashed);
+        *ledger.writer() = Some(Writer::that(ended));
         assert_eq!(ledger.listed("keeper", ResourceKind::Volume).await, Ok(()));
     }
 }

@@ -1,4 +1,5 @@
-//! The open ledger: the lock, the file, and one transaction at a time.
+//! The open ledger: the lock, the file, and one transaction at a time. The file system may take its
+//! time to answer: nothing else happens on this thread.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -91,11 +92,11 @@ impl Store {
     async fn opened(&mut self) -> Result<&mut Open, Trouble> {
         self.let_go_of_what_is_gone().await;
         if self.lock.is_none() {
-            self.lock = Some(self.outside(take_lock).await?);
+            self.lock = Some(take_lock(&self.state_dir)?);
         }
         if self.open.is_none() {
             let open = self.open_file().await?;
-            self.warn_if_volatile().await;
+            self.warn_if_volatile();
             self.lost = false;
             self.open = Some(open);
         }
@@ -104,7 +105,7 @@ impl Store {
 
     /// Deleting a ledger, or the directory, is allowed at any time: another one is begun.
     async fn let_go_of_what_is_gone(&mut self) {
-        let now = self.outside(Files::of).await;
+        let now = Files::of(&self.state_dir);
         let change = match &self.open {
             Some(open) => open.files.change_to(now),
             None => Change::None,
@@ -129,7 +130,7 @@ impl Store {
     }
 
     async fn open_file(&self) -> Result<Open, Trouble> {
-        self.outside(place::make_ledger).await?;
+        place::make_ledger(&self.state_dir)?;
         let failed = |error| Trouble::of_sqlite(&error, &self.state_dir);
         schema::finish_what_was_begun(&self.state_dir)
             .await
@@ -147,29 +148,17 @@ impl Store {
         }
         Ok(Open {
             connection,
-            files: self.outside(Files::of).await,
+            files: Files::of(&self.state_dir),
             keepers: HashMap::new(),
         })
     }
 
-    async fn warn_if_volatile(&mut self) {
+    fn warn_if_volatile(&mut self) {
         if !self.warned {
             self.warned = true;
-            if let Some(warning) = self.outside(place::volatility).await {
+            if let Some(warning) = place::volatility(&self.state_dir) {
                 tracing::warn!("{warning}");
             }
-        }
-    }
-
-    /// Asks the file system, which may take its time, on a thread where nobody waits for it.
-    async fn outside<T: Send + 'static>(&self, ask: impl FnOnce(&Path) -> T + Send + 'static) -> T {
-        let state_dir = self.state_dir.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&state_dir)).await;
-        match asked {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime is shutting down, and this task with it.
-            Err(_) => std::future::pending().await,
         }
     }
 }

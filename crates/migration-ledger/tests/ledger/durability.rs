@@ -148,20 +148,9 @@ fn a_ledger_goes_on_in_another_runtime() {
     ledger.note(KEEPER, entry(&volume("v1"), Event::Unanswered));
     for number in 1..=3 {
         let row = format!("v{number}");
-        block_on(intend_as_soon_as_free(&ledger, &row));
+        block_on(intend(&ledger, &row));
     }
     assert_eq!(block_on(open_rows(&ledger)), ["v1", "v2", "v3"]);
-}
-
-/// The connection of a runtime that is gone is closed on a thread of its own.
-async fn intend_as_soon_as_free(ledger: &MigrationLedger<TestClock>, row: &str) {
-    while ledger
-        .intend(KEEPER, &volume(row), request(1))
-        .await
-        .is_err()
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 const KILLED: &str = "durability::w1_what_was_intended_outlives_a_kill";
@@ -188,14 +177,16 @@ fn w1_what_was_intended_outlives_a_kill() {
                 .next()
         };
         known.extend((0..20 + 13 * round).map(|_| next().expect("another one")));
-        let refused = block_on(refused(&home.ledger()));
+        let ledger = home.ledger();
+        let refused = block_on(refused(&ledger));
         let by = format!("locked by process {}", child.id());
         assert!(refused.message.contains(&by), "{refused:?}");
         child.kill().expect("killed");
         child.wait().expect("gone");
         known.extend(std::iter::from_fn(next));
 
-        let open = block_on(open_rows(&home.ledger()));
+        let open = block_on(open_rows(&ledger));
+        block_on(ledger.close());
         for row in &known {
             assert!(open.contains(row), "{row} was answered and is lost");
         }
