@@ -12,8 +12,10 @@ use key_migrator_tests::{
 };
 
 const VOLUMES: usize = 600;
-/// Of a hundred secrets, how many may be stored for a row that another program has switched.
-const MOST_WASTED: usize = 2;
+/// Of a hundred secrets, how many may be stored for a row that another program has switched. Runs
+/// differ by where the programs happen to begin; that it is 2 on average is for the tests of the
+/// domain, which make ten runs in a few seconds.
+const MOST_WASTED: usize = 5;
 /// How long three programs may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 

@@ -1,7 +1,10 @@
 //! Cinder changes rows while their keys are under way.
 
+use std::time::Duration;
+
 use key_migration::ids::{ALL_ZEROS, Service};
 use key_migration::reasons::Reason;
+use uuid::Uuid;
 
 use crate::support::*;
 
@@ -211,4 +214,48 @@ async fn w13_two_daemons_that_own_the_same_rows_leave_one_secret_a_row() {
     assert_eq!(cloud.live_secrets().len(), 20);
     let moved = one.progress().keys.migrated + other.progress().keys.migrated;
     assert_eq!(moved, 20);
+}
+
+/// Three daemons of one host, at random places, with requests that take their time; how many
+/// secrets are stored in vain.
+async fn stored_in_vain_by_three(seed: u64, rows: usize) -> usize {
+    let (cloud, _log) = scene();
+    fastrand::seed(seed);
+    for _ in 0..rows {
+        let id = Uuid::from_u128(fastrand::u128(..)).to_string();
+        cloud.world().add(volume(&id), None);
+    }
+    cloud.world().uneven = true;
+    for op in [Op::Store, Op::SetReaders, Op::Payload] {
+        cloud.slow(op, Duration::from_millis(40));
+    }
+    for op in [Op::ZeroRows, Op::Row, Op::Keys, Op::Switch] {
+        cloud.slow(op, Duration::from_millis(2));
+    }
+    let mut daemons = Vec::new();
+    for _ in 0..3 {
+        daemons.push(Daemon::start_elsewhere(&cloud, settings(Service::Volume)));
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(..500))).await;
+    }
+    tokio::time::sleep(minutes(5)).await;
+    assert_eq!(cloud.world().census().volumes, 0);
+    assert_eq!(cloud.live_secrets().len(), rows);
+    // Whether a secret is a second one is judged as if there were one daemon, which lists once.
+    cloud.world().violations.clear();
+    for daemon in daemons {
+        daemon.stop().await;
+    }
+    cloud.calls(Op::Store).len() - rows
+}
+
+#[tokio::test(start_paused = true)]
+async fn w13_three_daemons_that_own_the_same_rows_store_hardly_a_secret_in_vain() {
+    const SEEDS: u64 = 10;
+    const ROWS: usize = 600;
+    let mut in_vain = Vec::new();
+    for seed in 0..SEEDS {
+        in_vain.push(stored_in_vain_by_three(seed, ROWS).await);
+    }
+    let share = in_vain.iter().sum::<usize>() as f64 / (SEEDS as usize * ROWS) as f64;
+    assert!(share <= 0.02, "{:.1} %: {in_vain:?}", share * 100.0);
 }

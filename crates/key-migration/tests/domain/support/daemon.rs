@@ -16,10 +16,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::barbican::Barbican;
 use super::cinder::Cinder;
 use super::cloud::Cloud;
+use super::ledger::MemoryLedger;
 use super::world::KEY;
 
 /// The settings of a host that has everything it needs.
@@ -63,10 +65,18 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(cloud: &Cloud, settings: Settings) -> Self {
-        Self::start_in(Mode::Daemon, cloud, settings)
+        Self::start_in(Mode::Daemon, cloud, settings, Uuid::nil)
     }
 
-    fn start_in(mode: Mode, cloud: &Cloud, settings: Settings) -> Self {
+    /// A daemon of another host: with a ledger of its own, and beginning where its lot falls.
+    pub(crate) fn start_elsewhere(cloud: &Cloud, settings: Settings) -> Self {
+        let clock = TestClock(cloud.world().born);
+        cloud.world().ledger = MemoryLedger::new(clock);
+        let lot = || Uuid::from_u128(fastrand::u128(..));
+        Self::start_in(Mode::Daemon, cloud, settings, lot)
+    }
+
+    fn start_in(mode: Mode, cloud: &Cloud, settings: Settings, entropy: fn() -> Uuid) -> Self {
         let clock = TestClock(cloud.world().born);
         let ledger = cloud.world().ledger.clone();
         let service = settings.service;
@@ -77,7 +87,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let migrator = KeyMigrator::new(Wiring {
             clock,
-            entropy: uuid::Uuid::nil,
+            entropy,
             ledger: Arc::new(ledger),
             environment: receiver,
             census: Arc::new(CensusKeeper::new(clock)),
@@ -159,7 +169,7 @@ impl Daemon {
 
 /// `run --once`
 pub(crate) async fn once(cloud: &Cloud, settings: Settings, limit: Option<u64>) -> Ending {
-    let daemon = Daemon::start_in(Mode::Once { limit }, cloud, settings);
+    let daemon = Daemon::start_in(Mode::Once { limit }, cloud, settings, Uuid::nil);
     let ending = daemon.task.await.expect("the loop does not panic");
     cloud.assert_sound();
     ending

@@ -151,6 +151,8 @@ pub(crate) struct World {
     pub(super) hooks: Vec<(Op, Hook)>,
     pub(super) latencies: Vec<(Op, Option<String>, Duration)>,
     pub(super) chaos: Option<Chaos>,
+    /// What takes its time takes up to half as long again, or less by as much.
+    pub(crate) uneven: bool,
 }
 
 impl World {
@@ -178,6 +180,7 @@ impl World {
             hooks: Vec::new(),
             latencies: Vec::new(),
             chaos: None,
+            uneven: false,
         }
     }
 
@@ -294,7 +297,12 @@ impl World {
             .iter()
             .rev()
             .find(|(of, row, _)| *of == op && row.as_deref().is_none_or(|row| row == about));
-        matching.map_or(Duration::ZERO, |(_, _, latency)| *latency)
+        let latency = matching.map_or(Duration::ZERO, |(_, _, latency)| *latency);
+        if self.uneven {
+            latency.mul_f64(0.5 + fastrand::f64())
+        } else {
+            latency
+        }
     }
 
     fn trouble(&mut self, op: Op, about: &str) -> Option<Trouble> {
