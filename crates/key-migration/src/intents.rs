@@ -318,7 +318,9 @@ impl Intents {
             .kept
             .get(row)
             .is_some_and(|kept| kept.secret == found.id);
-        if known_here || !found.is_ours() {
+        // W10: nothing is waited for until what is superseded may be adopted after all.
+        let lost_it = found.age < ADOPTABLE_AGE && self.superseded.contains_key(&found.id);
+        if known_here || lost_it || !found.is_ours() {
             return;
         }
         let leftover = Leftover {
@@ -352,6 +354,13 @@ impl Intents {
     #[must_use]
     pub fn superseded(&self) -> u64 {
         self.superseded.len() as u64
+    }
+
+    /// Of these, those that were stored for this row.
+    #[must_use]
+    pub fn superseded_of(&self, row: &RowRef) -> BTreeSet<SecretId> {
+        let of_row = self.superseded.iter().filter(|(_, of)| *of == row);
+        of_row.map(|(secret, _)| *secret).collect()
     }
 
     /// The next of them behind this one, with the rows that they were stored for.

@@ -1,5 +1,6 @@
 //! Drives the state machine of one key through the ports.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,13 +36,16 @@ pub(crate) struct KeyWork<M, D, L> {
     pub(crate) fixed_key: Arc<FixedKey>,
     pub(crate) extra_acl_users: Arc<[UserId]>,
     pub(crate) row: RowRef,
+    /// Secrets that were stored for the row and are not going to be its key.
+    pub(crate) superseded: BTreeSet<SecretId>,
     pub(crate) request: RequestId,
 }
 
 impl<M: KeyManager, D: CinderDatabase, L: Ledger> KeyWork<M, D, L> {
     /// Does it. A dropped future leaves the key at any step, as a killed process would.
-    pub(crate) async fn run(self, task: Task) -> KeyReport {
-        let mut machine = KeyMachine::new(self.row.clone(), task, self.extra_acl_users.to_vec());
+    pub(crate) async fn run(mut self, task: Task) -> KeyReport {
+        let mut machine = KeyMachine::new(self.row.clone(), task, self.extra_acl_users.to_vec())
+            .knowing(std::mem::take(&mut self.superseded));
         let mut at_barbican = Duration::ZERO;
         let mut sent = false;
         let end = loop {

@@ -59,7 +59,7 @@ impl Trouble {
             Self::NotADirectory(path) => format!("{} is not a directory", path.display()),
             Self::Failed(how) => format!("the ledger in {dir} cannot be used: {how}"),
             Self::Slow => format!("the disk under {dir} has not answered for a minute"),
-            Self::Stopped => format!("the task that writes the ledger in {dir} has stopped"),
+            Self::Stopped => format!("the thread that writes the ledger in {dir} has stopped"),
         };
         Fault::new(Reason::LedgerUnavailable, message, self.remedy(state_dir))
     }

@@ -157,6 +157,8 @@ pub struct KeyMachine {
     intended: bool,
     /// Secrets that the ledger knows as the row's before.
     earlier: Vec<SecretId>,
+    /// Secrets stored for the row that are known not to become its key.
+    superseded: BTreeSet<SecretId>,
     /// What stands under the row's name, oldest first: ours, and after weighing, unused.
     found: Vec<StoredSecret>,
     read_equal_at: Option<Instant>,
@@ -195,6 +197,7 @@ impl KeyMachine {
             fresh: None,
             intended: false,
             earlier: Vec::new(),
+            superseded: BTreeSet::new(),
             found: Vec::new(),
             read_equal_at: None,
             unused: false,
@@ -203,6 +206,14 @@ impl KeyMachine {
             own: false,
             holds: None,
         }
+    }
+
+    /// W10: these were stored for the row and lost it; each is accounted for, and is no reason to wait
+    /// until it may be adopted.
+    #[must_use]
+    pub fn knowing(mut self, superseded: BTreeSet<SecretId>) -> Self {
+        self.superseded = superseded;
+        self
     }
 
     /// What is to be done now. Asking twice changes nothing.
@@ -354,14 +365,16 @@ impl KeyMachine {
     fn weighed(&mut self, referred: &BTreeSet<SecretId>) -> Result<At, Turn> {
         self.found.retain(|found| !referred.contains(&found.id));
         let by_name = self.task == Task::LookUp;
+        let lost = |found: &StoredSecret| self.superseded.contains(&found.id);
         let adoptable = self.found.iter().find(|found| {
-            by_name || self.earlier.contains(&found.id) || found.age >= ADOPTABLE_AGE
+            let is_named = by_name || self.earlier.contains(&found.id);
+            found.age >= ADOPTABLE_AGE || (is_named && !lost(found))
         });
         if let Some(found) = adoptable {
             self.candidate = Some(Candidate::found(found.id));
             return Ok(At::ReadRow);
         }
-        if self.found.is_empty() {
+        if self.found.iter().all(lost) {
             return self.nothing_to_adopt();
         }
         let message = "another run stored a secret for it, which may be adopted when it is an hour \

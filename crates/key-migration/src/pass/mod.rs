@@ -300,6 +300,7 @@ where
             keeper: Arc::clone(&self.keeper),
             fixed_key: Arc::clone(&self.fixed_key),
             extra_acl_users: self.environment.settings.extra_acl_users.clone().into(),
+            superseded: self.intents.superseded_of(&row),
             row: row.clone(),
             request,
         };

@@ -196,3 +196,27 @@ async fn w20_a_key_that_a_user_gave_a_row_is_no_peer() {
     assert_eq!(cloud.world().census().volumes, 0);
     assert_eq!(daemon.reason(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn w10_what_lost_the_row_before_is_no_reason_to_wait_for_it() {
+    let (cloud, log) = scene();
+    let cloud = cloud.with_volumes(1);
+    cloud.before(Op::Switch, |world| {
+        world.rekey(&volume("v1"), "somebody's key")
+    });
+    cloud.always(Op::Delete, failing());
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(2)).await;
+    assert_eq!(cloud.live_secrets().len(), 1, "it lost the row and is left");
+    cloud.world().rekey(&volume("v1"), ALL_ZEROS);
+    daemon.works_for(minutes(2)).await;
+    let second = cloud.secret_of(&volume("v1")).unwrap().id;
+    // As a restore does, which deletes the volume's key.
+    cloud.world().secret(second).deleted = true;
+    cloud.world().rekey(&volume("v1"), ALL_ZEROS);
+    daemon.works_for(minutes(2)).await;
+    assert!(cloud.secret_of(&volume("v1")).is_some());
+    assert_eq!(cloud.calls(Op::Store).len(), 3);
+    assert_eq!(log.take_with("Deferring"), Vec::<String>::new());
+    assert_eq!(daemon.progress().totals.orphan_secrets, 1);
+}
