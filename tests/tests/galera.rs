@@ -75,8 +75,11 @@ async fn three_programs_at_three_nodes_end_clean_though_one_node_is_killed() -> 
     );
     assert!(killed_with > 0, "the node was killed during the run");
     assert_eq!(verdict.referred, VOLUMES, "{verdict}");
-    let superseded = verdict.superseded_before_switch.len() + verdict.superseded_after_switch.len();
-    assert_eq!(superseded, 0, "{verdict}\n{lines:#?}");
+    assert_eq!(verdict.superseded_after_switch.len(), 0, "{verdict}");
+    // What the dead node was asked for may have happened, as far as its program can know. Where
+    // another program has switched the row meanwhile, its secret stays, and is reported.
+    let superseded = verdict.superseded_before_switch.len();
+    assert_eq!(superseded as u64, counted, "{verdict}\n{lines:#?}");
     Ok(())
 }
 
