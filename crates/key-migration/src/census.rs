@@ -1,5 +1,5 @@
 //! The global count behind the summary, shared by the services of one process and spaced so that
-//! the daemons of all hosts together never take more than a hundredth of the database's time for it.
+//! it never takes more than a hundredth of the database's time.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::ports::{CinderDatabase, Clock, DatabaseError};
 use crate::progress::Counted;
 
-/// The part of the time that reading whole tables may take is one over this.
-pub(crate) const SPACING: u32 = 100;
+/// The part of the time that counting may take is one over this.
+const SPACING: u32 = 100;
 
 /// Counts rows at zeros over all hosts, and keeps the last count.
 pub struct CensusKeeper<C> {
@@ -56,12 +56,9 @@ impl<C: Clock> CensusKeeper<C> {
         let counted_at = self.clock.now();
         let census = rows.census(service_down_time).await?;
         let counted = Counted { counted_at, census };
-        let daemons = u32::try_from(census.hosts.max(1)).unwrap_or(u32::MAX);
         *self.pace() = Some(Pace {
             began,
-            spacing: began
-                .elapsed()
-                .saturating_mul(SPACING.saturating_mul(daemons)),
+            spacing: began.elapsed().saturating_mul(SPACING),
         });
         self.latest.send_replace(Some(counted));
         Ok(counted)

@@ -110,9 +110,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
         self.gate = None;
         self.wait_for_peer(environment, scope).await?;
         let to_settle = self.rows_to_settle(environment).await?;
-        let asked = Instant::now();
         let any_zero_row = self.any_zero_row(environment, scope).await;
-        self.look_takes = asked.elapsed();
         self.passes += 1;
         if !any_zero_row? && to_settle.is_empty() {
             self.board.remaining(0);

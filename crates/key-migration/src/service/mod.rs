@@ -18,7 +18,7 @@ use self::readers::ReadersUpkeep;
 use self::recollection::Known;
 use crate::board::Board;
 pub use crate::board::Heartbeat;
-use crate::census::{CensusKeeper, SPACING};
+use crate::census::CensusKeeper;
 use crate::concurrency::Concurrency;
 use crate::gates::Gate;
 use crate::ids::RowId;
@@ -34,10 +34,6 @@ use crate::walk::Stumbles;
 
 /// A blocked service tries one key this often, or at its interval if that is shorter.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// A host without rows at zeros looks for new ones at least this often, or at its interval if that
-/// is longer.
-const MOST_SPACING: Duration = Duration::from_secs(10 * 60);
 
 /// Walks of `--once` after which a row that none of them met is not waited for any more.
 const MOST_PUT_OFF: u32 = 3;
@@ -130,8 +126,6 @@ pub struct KeyMigrator<M, D, C, L> {
     key_need_said: bool,
     blocked: Option<Fault>,
     summary: Summary<C>,
-    /// How long it took last to find out whether any row of this host is at zeros.
-    look_takes: Duration,
     passes: u64,
     /// Ends of `--once` put off for a row that is to be looked up and was not met.
     put_off: u32,
@@ -176,7 +170,6 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
             gate: None,
             key_need_said: false,
             blocked: None,
-            look_takes: Duration::ZERO,
             passes: 0,
             put_off: 0,
         }
@@ -262,14 +255,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
             Finding::Blocked(_) => return settings.interval.min(PROBE_INTERVAL),
             _ => {}
         }
-        // Where nothing is left, all rows are read only to find that out.
-        let wait = match finding {
-            Finding::Walked { remaining: 0 } => {
-                let spacing = self.look_takes.saturating_mul(SPACING);
-                settings.interval.max(spacing.min(MOST_SPACING))
-            }
-            _ => settings.interval,
-        };
+        let wait = settings.interval;
         let look = self
             .intents
             .next_look(Instant::now())

@@ -152,17 +152,6 @@ async fn keys_that_moved_are_followed_by_a_summary_though_the_count_is_as_before
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_hosts_together_count_for_a_hundredth_of_the_time() {
-    let (cloud, _log) = scene();
-    let cloud = busy_elsewhere(cloud);
-    cloud.world().hosts = 20;
-    cloud.slow(Op::Census, seconds(1));
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
-    daemon.works_for(minutes(180)).await;
-    assert_eq!(cloud.seconds_of(Op::Census).len(), 6);
-}
-
-#[tokio::test(start_paused = true)]
 async fn another_number_of_hosts_is_no_other_count() {
     let (cloud, log) = scene();
     let cloud = busy_elsewhere(cloud);
@@ -172,16 +161,4 @@ async fn another_number_of_hosts_is_no_other_count() {
     cloud.world().hosts = 20;
     daemon.works_for(minutes(30)).await;
     assert_eq!(log.take(), [""; 0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn to_find_that_nothing_is_left_takes_a_hundredth_of_the_time() {
-    let (cloud, _log) = scene();
-    let cloud = busy_elsewhere(cloud);
-    cloud.slow(Op::ZeroRows, seconds(1));
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
-    daemon.works_for(minutes(60)).await;
-    let looks = cloud.seconds_of(Op::ZeroRows);
-    // Once for each kind of row.
-    assert_eq!(looks[..4], [0, 1, 202, 203]);
 }
