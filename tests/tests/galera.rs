@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 
 const VOLUMES: usize = 300;
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Keys that one program has in flight at most, as it is shipped.
+const MOST_IN_FLIGHT: usize = 32;
 /// How long Cinder rests between two writes.
 const REST: Duration = Duration::from_millis(5);
 /// Of a thousand writes of Cinder, how many conflicts more may come by chance.
@@ -80,6 +82,7 @@ async fn three_programs_at_three_nodes_end_clean_though_one_node_is_killed() -> 
     // another program has switched the row meanwhile, its secret stays, and is reported.
     let superseded = verdict.superseded_before_switch.len();
     assert_eq!(superseded as u64, counted, "{verdict}\n{lines:#?}");
+    assert!(superseded <= MOST_IN_FLIGHT, "{verdict}");
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub struct CensusKeeper<C> {
 #[derive(Clone, Copy)]
 struct Pace {
     began: Instant,
-    spacing: Duration,
+    cost: Duration,
 }
 
 impl<C: Clock> CensusKeeper<C> {
@@ -58,7 +58,7 @@ impl<C: Clock> CensusKeeper<C> {
         let counted = Counted { counted_at, census };
         *self.pace() = Some(Pace {
             began,
-            spacing: began.elapsed().saturating_mul(SPACING),
+            cost: began.elapsed(),
         });
         self.latest.send_replace(Some(counted));
         Ok(counted)
@@ -67,7 +67,7 @@ impl<C: Clock> CensusKeeper<C> {
     fn recent(&self, changed: Option<Instant>) -> Option<Counted> {
         let pace = (*self.pace())?;
         let still_true = changed.is_none_or(|changed| changed <= pace.began);
-        let too_soon = pace.began.elapsed() < pace.spacing;
+        let too_soon = pace.began.elapsed() < pace.cost * SPACING;
         if still_true && too_soon {
             *self.latest.borrow()
         } else {

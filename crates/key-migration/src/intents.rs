@@ -356,7 +356,7 @@ impl Intents {
         self.superseded.len() as u64
     }
 
-    /// Of these, those that were stored for this row.
+    /// Secrets that were stored for this row and are not going to be its key.
     #[must_use]
     pub fn superseded_of(&self, row: &RowRef) -> BTreeSet<SecretId> {
         let of_row = self.superseded.iter().filter(|(_, of)| *of == row);

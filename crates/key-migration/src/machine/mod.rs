@@ -208,8 +208,8 @@ impl KeyMachine {
         }
     }
 
-    /// W10: these were stored for the row and lost it; each is accounted for, and is no reason to wait
-    /// until it may be adopted.
+    /// W10: these were stored for the row and lost it. Each is accounted for: until it may be adopted
+    /// like anybody's, it is passed over, and nothing waits for it.
     #[must_use]
     pub fn knowing(mut self, superseded: BTreeSet<SecretId>) -> Self {
         self.superseded = superseded;
@@ -363,18 +363,19 @@ impl KeyMachine {
     /// The oldest that no row refers to and that is adoptable: the row's own open intent, or what
     /// the ledger knows of it, stands for any age.
     fn weighed(&mut self, referred: &BTreeSet<SecretId>) -> Result<At, Turn> {
-        self.found.retain(|found| !referred.contains(&found.id));
+        self.found.retain(|found| {
+            let lost = found.age < ADOPTABLE_AGE && self.superseded.contains(&found.id);
+            !lost && !referred.contains(&found.id)
+        });
         let by_name = self.task == Task::LookUp;
-        let lost = |found: &StoredSecret| self.superseded.contains(&found.id);
         let adoptable = self.found.iter().find(|found| {
-            let is_named = by_name || self.earlier.contains(&found.id);
-            found.age >= ADOPTABLE_AGE || (is_named && !lost(found))
+            by_name || self.earlier.contains(&found.id) || found.age >= ADOPTABLE_AGE
         });
         if let Some(found) = adoptable {
             self.candidate = Some(Candidate::found(found.id));
             return Ok(At::ReadRow);
         }
-        if self.found.iter().all(lost) {
+        if self.found.is_empty() {
             return self.nothing_to_adopt();
         }
         let message = "another run stored a secret for it, which may be adopted when it is an hour \
