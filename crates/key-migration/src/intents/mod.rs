@@ -14,6 +14,10 @@ use crate::ledger::{Event, Recollection};
 use crate::machine::{ADOPTABLE_AGE, Candidate, Origin};
 use crate::ports::StoredSecret;
 
+mod superseded;
+
+use self::superseded::Superseded;
+
 /// How long to wait between two looks at a name that found nothing.
 pub const SECOND_LOOK: Duration = Duration::from_secs(10);
 
@@ -95,7 +99,7 @@ pub struct Intents {
     kept: BTreeMap<RowRef, Candidate>,
     parked: BTreeMap<RowRef, Parked>,
     leftovers: BTreeMap<RowRef, Vec<Leftover>>,
-    superseded: BTreeMap<SecretId, RowRef>,
+    superseded: Superseded,
     late_looks: BTreeMap<RowRef, LateLook>,
     mismatch: Option<(RowRef, SecretId)>,
     journal: Vec<(RowRef, Event)>,
@@ -156,7 +160,9 @@ impl Intents {
         self.late_looks.clear();
         self.journal.clear();
         let secrets = left.len();
-        self.superseded.extend(left);
+        for (secret, row) in left {
+            self.superseded.insert(secret, row);
+        }
         (secrets, parked)
     }
 
@@ -241,7 +247,7 @@ impl Intents {
 
     /// The row refers to this secret now; what else was stored for it is superseded.
     pub fn switched(&mut self, row: &RowRef, secret: SecretId, snapshots: u64) {
-        self.superseded.remove(&secret);
+        self.superseded.remove(secret);
         let event = Event::Switched { secret, snapshots };
         self.journal.push((row.clone(), event));
         self.let_go(row, Some(secret));
@@ -284,14 +290,14 @@ impl Intents {
     /// This secret was deleted.
     pub fn deleted(&mut self, row: &RowRef, secret: SecretId) {
         self.forget(row, secret);
-        self.superseded.remove(&secret);
+        self.superseded.remove(secret);
         self.journal.push((row.clone(), Event::Deleted(secret)));
     }
 
     /// Barbican knows this secret no more.
     pub fn gone(&mut self, row: &RowRef, secret: SecretId) {
         self.forget(row, secret);
-        self.superseded.remove(&secret);
+        self.superseded.remove(secret);
         self.journal.push((row.clone(), Event::Gone(secret)));
     }
 
@@ -319,7 +325,7 @@ impl Intents {
             .get(row)
             .is_some_and(|kept| kept.secret == found.id);
         // W10: nothing is waited for until what is superseded may be adopted after all.
-        let lost_it = found.age < ADOPTABLE_AGE && self.superseded.contains_key(&found.id);
+        let lost_it = found.age < ADOPTABLE_AGE && self.superseded.contains(found.id);
         if known_here || lost_it || !found.is_ours() {
             return;
         }
@@ -336,14 +342,14 @@ impl Intents {
 
     /// A secret of ours is not going to be this row's, which has another key or is gone.
     pub fn add_superseded(&mut self, row: &RowRef, secret: SecretId) {
-        if self.superseded.insert(secret, row.clone()).is_none() {
+        if self.superseded.insert(secret, row.clone()) {
             self.journal.push((row.clone(), Event::Superseded(secret)));
         }
     }
 
     /// A row refers to this secret, although it was thought that none would.
     pub fn not_superseded(&mut self, secret: SecretId) {
-        if let Some(row) = self.superseded.remove(&secret) {
+        if let Some(row) = self.superseded.remove(secret) {
             let snapshots = 0;
             let event = Event::Switched { secret, snapshots };
             self.journal.push((row, event));
@@ -359,8 +365,7 @@ impl Intents {
     /// Secrets that were stored for this row and are not going to be its key.
     #[must_use]
     pub fn superseded_of(&self, row: &RowRef) -> BTreeSet<SecretId> {
-        let of_row = self.superseded.iter().filter(|(_, of)| *of == row);
-        of_row.map(|(secret, _)| *secret).collect()
+        self.superseded.of(row)
     }
 
     /// The next of them behind this one, with the rows that they were stored for.
@@ -370,10 +375,8 @@ impl Intents {
         after: Option<SecretId>,
         most: usize,
     ) -> Vec<(SecretId, RowRef)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
-        let page = self.superseded.range((from, Unbounded)).take(most);
-        page.map(|(secret, row)| (*secret, row.clone())).collect()
+        let page = self.superseded.after(after).take(most);
+        page.map(|(secret, row)| (secret, row.clone())).collect()
     }
 
     /// Rows for which something is open, but for those whose name is not to be looked up yet.
@@ -487,3 +490,6 @@ fn rest(until: Instant, now: Instant) -> Option<Duration> {
     let rest = until.saturating_duration_since(now);
     (!rest.is_zero()).then_some(rest)
 }
+
+#[cfg(test)]
+mod tests;
