@@ -11,6 +11,7 @@
 //!   up, as groups may get their names from the configuration itself; then the latest file
 //!   decides, and the order of names within it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -28,6 +29,9 @@ pub(crate) struct Layers {
     /// Sections and keys by normalized name, and environment variables, to positions in `entries`.
     merged: config::Config,
     entries: Vec<Entry>,
+    /// The same positions, of every assignment to a section's key, for options that may be set
+    /// several times.
+    assignments: BTreeMap<(String, String), Vec<usize>>,
     files: Vec<PathBuf>,
 }
 
@@ -47,9 +51,15 @@ enum Place {
 impl Layers {
     pub(crate) fn new(files: Vec<File>, environment: &Environment) -> Self {
         let mut entries = Vec::new();
+        let mut assignments = BTreeMap::<_, Vec<usize>>::new();
         let mut paths = Vec::new();
         let mut layering = config::Config::builder();
         for file in files {
+            for (number, assignment) in file.content.assignments.iter().enumerate() {
+                let place = (assignment.section.clone(), assignment.key.clone());
+                let position = entries.len() + number;
+                assignments.entry(place).or_default().push(position);
+            }
             layering = layering.add_source(Layer::of_file(file, &mut paths, &mut entries));
         }
         let merged = layering
@@ -59,6 +69,7 @@ impl Layers {
         Self {
             merged,
             entries,
+            assignments,
             files: paths,
         }
     }
@@ -75,6 +86,25 @@ impl Layers {
                 // max_by_key returns the last of equals.
                 found.rev().max_by_key(|entry| entry.file())
             })
+    }
+
+    /// All values that count for an option that may be set several times: those of the first file
+    /// first, and within one file those of the oldest name first.
+    pub(crate) fn find_all(&self, group: &str, name: &str, option: &Declaration) -> Vec<&Entry> {
+        if let Some(entry) = self.entry(&[ENVIRONMENT, &variable(group, name)]) {
+            return vec![entry];
+        }
+        let mut places = option.places(group);
+        places.reverse();
+        let mut found: Vec<&Entry> = Vec::new();
+        for file in 0..self.files.len() {
+            for place in &places {
+                let positions = self.assignments.get(place).into_iter().flatten();
+                let entries = positions.map(|position| &self.entries[*position]);
+                found.extend(entries.filter(|entry| entry.file() == Some(file)));
+            }
+        }
+        found
     }
 
     pub(crate) fn origin(&self, entry: &Entry) -> Origin {

@@ -38,6 +38,7 @@ pub(crate) enum Kind {
     Integer { min: i64, max: i64 },
     Boolean,
     List,
+    Multi,
 }
 
 #[derive(Clone, Copy)]
@@ -234,6 +235,12 @@ impl<'a> Opt<'a, Option<Vec<String>>> {
     /// are not special, empty ones in the middle stay.
     pub const fn list(group: &'a str, name: &'a str) -> Self {
         Self::new(group, name, Kind::List)
+    }
+
+    /// An option that may be set several times, in one file and in several, each time with one
+    /// more text (`MultiStrOpt`).
+    pub const fn multi(group: &'a str, name: &'a str) -> Self {
+        Self::new(group, name, Kind::Multi)
     }
 
     /// Gives the option a default, in which `$` refers to other options.

@@ -90,7 +90,7 @@ impl<'t> Parser<'t> {
     }
 
     fn assignment(&self, line: usize, text: &'t str) -> Result<OpenAssignment<'t>, Fault> {
-        if text.starts_with('\u{feff}') {
+        if line == 1 && text.starts_with('\u{feff}') {
             return Err(Fault("byte order mark; the file must be UTF-8 without one"));
         }
         let (key, value) = text.split_once(['=', ':']).ok_or(Fault(

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::layers::Layers;
+use crate::opt::Kind;
 use crate::registry::{DEFAULT, Declaration, Default, Registry};
 use crate::value::Parsed;
 use crate::{OptionError, Origin, substitution};
@@ -49,6 +50,11 @@ impl<'c> Resolution<'c> {
         option: &Declaration,
     ) -> Result<Option<Parsed>, Failure> {
         self.chain.push((group.to_owned(), name.to_owned()));
+        if option.kind == Kind::Multi {
+            let value = self.several(group, name, option);
+            self.chain.pop();
+            return value;
+        }
         let entry = self.layers.find(group, name, option);
         let origin = entry.map_or(Origin::Default, |entry| self.layers.origin(entry));
         let site = Site {
@@ -64,6 +70,34 @@ impl<'c> Resolution<'c> {
         };
         self.chain.pop();
         value
+    }
+
+    /// The values of an option that may be set several times.
+    fn several(
+        &mut self,
+        group: &str,
+        name: &str,
+        option: &Declaration,
+    ) -> Result<Option<Parsed>, Failure> {
+        let site = |origin| Site {
+            group,
+            name,
+            origin,
+            secret: false,
+        };
+        let entries = self.layers.find_all(group, name, option);
+        if entries.is_empty() {
+            return self.default(&site(Origin::Default), option);
+        }
+        let mut values = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let site = site(self.layers.origin(entry));
+            let Some(text) = &entry.value else {
+                return Err(site.failure("expected UTF-8 text"));
+            };
+            values.push(self.expanded(&site, text)?);
+        }
+        Ok(Some(Parsed::List(values)))
     }
 
     fn text(

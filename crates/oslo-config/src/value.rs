@@ -39,6 +39,7 @@ impl Parsed {
             Kind::Text | Kind::Secret => Ok(Some(Self::Text(Zeroizing::new(text.to_owned())))),
             Kind::Boolean => boolean(text).map(|value| Some(Self::Boolean(value))),
             Kind::List => Ok(Some(Self::List(list(text)))),
+            Kind::Multi => Ok(Some(Self::List(vec![Zeroizing::new(text.to_owned())]))),
             Kind::Integer { .. } if text::strip(text).is_empty() => Ok(None),
             Kind::Integer { min, max } => integer(text)
                 .filter(|value| (min..=max).contains(value))

@@ -2,52 +2,34 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure here fails the test")]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+mod case;
 
-use oslo_config::{
-    Config, Environment, Error, Input, Opt, Origin, Registry, Search, Sources, Value,
-};
-use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    files: BTreeMap<String, String>,
-    args: Vec<String>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-    options: Vec<Declared>,
-    our_line: Option<usize>,
-}
+use case::{Case, outcome};
 
+/// A case, and the line that this crate reports where oslo.config reports a later one.
 #[derive(Deserialize)]
-struct Declared {
-    group: String,
-    name: String,
-    r#type: String,
-    #[serde(default)]
-    default: Json,
-    min: Option<i64>,
-    max: Option<i64>,
-    #[serde(default)]
-    deprecated: Vec<(Option<String>, Option<String>)>,
+struct Recorded {
+    #[serde(flatten)]
+    case: Case,
+    our_line: Option<usize>,
 }
 
 #[test]
 fn every_case_of_the_corpus_comes_out_as_oslo_config_has_it() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("corpus/cases.json")).unwrap();
+    let cases: Vec<Recorded> = serde_json::from_str(include_str!("corpus/cases.json")).unwrap();
     let expected: BTreeMap<String, Json> =
         serde_json::from_str(include_str!("corpus/expected.json")).unwrap();
     assert_eq!(cases.len(), expected.len());
     let differing: Vec<String> = cases
         .iter()
-        .filter_map(|case| {
+        .filter_map(|Recorded { case, our_line }| {
             let mut wanted = expected[&case.name].clone();
-            if let Some(line) = case.our_line {
+            if let Some(line) = our_line {
                 wanted["syntax"] = json!(line);
             }
             let outcome = outcome(case);
@@ -56,165 +38,4 @@ fn every_case_of_the_corpus_comes_out_as_oslo_config_has_it() {
         })
         .collect();
     assert!(differing.is_empty(), "{}", differing.join("\n"));
-}
-
-fn outcome(case: &Case) -> Json {
-    let root = tempfile::tempdir().unwrap();
-    for (name, content) in &case.files {
-        let path = root.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    let mut registry = Registry::default();
-    for declared in &case.options {
-        declared.visit(&mut Register(&mut registry));
-    }
-    match Config::load(&case.sources(root.path()), registry) {
-        Err(Error::Syntax { line, .. }) => json!({ "syntax": line }),
-        Err(Error::Read { .. }) => json!({ "unreadable": true }),
-        Err(other) => panic!("{}: {other}", case.name),
-        Ok(conf) => {
-            let fetched = case
-                .options
-                .iter()
-                .map(|declared| declared.visit(&mut Fetch(&conf)));
-            json!({ "options": fetched.collect::<Vec<_>>() })
-        }
-    }
-}
-
-impl Case {
-    fn sources(&self, root: &Path) -> Sources {
-        let in_root = |text: &str| text.replace("ROOT", root.to_str().unwrap());
-        let inputs = self
-            .args
-            .chunks(2)
-            .map(|argument| match argument[0].as_str() {
-                "--config-file" => Input::File(in_root(&argument[1]).into()),
-                "--config-dir" => Input::Directory(in_root(&argument[1]).into()),
-                other => panic!("{other}"),
-            });
-        let variables = self
-            .env
-            .iter()
-            .map(|(name, value)| (name.into(), in_root(value).into()));
-        Sources {
-            inputs: inputs.collect(),
-            search: Search::new("cinder", "cinder-volume", Some(root.join("home")))
-                .etc(root.join("etc")),
-            environment: Environment::new(variables),
-        }
-    }
-}
-
-impl Declared {
-    fn visit(&self, visitor: &mut impl Visitor) -> Json {
-        let (group, name) = (self.group.as_str(), self.name.as_str());
-        let default = &self.default;
-        let items: Vec<&str> = default
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|item| item.as_str().unwrap())
-            .collect();
-        let limits = (self.min.unwrap_or(i64::MIN), self.max.unwrap_or(i64::MAX));
-        match (self.r#type.as_str(), default.is_null()) {
-            ("string", true) => visitor.visit(self.aged(Opt::string(group, name))),
-            ("string", false) => visitor.visit(
-                self.aged(Opt::string(group, name))
-                    .default(default.as_str().unwrap()),
-            ),
-            ("secret", true) => visitor.visit(self.aged(Opt::secret(group, name))),
-            ("secret", false) => visitor.visit(
-                self.aged(Opt::secret(group, name))
-                    .default(default.as_str().unwrap()),
-            ),
-            ("integer", true) => visitor.visit(
-                self.aged(Opt::integer(group, name))
-                    .range(limits.0, limits.1),
-            ),
-            ("integer", false) => visitor.visit(
-                self.aged(Opt::integer(group, name))
-                    .default(default.as_i64().unwrap()),
-            ),
-            ("boolean", true) => visitor.visit(self.aged(Opt::boolean(group, name))),
-            ("boolean", false) => visitor.visit(
-                self.aged(Opt::boolean(group, name))
-                    .default(default.as_bool().unwrap()),
-            ),
-            ("list", true) => visitor.visit(self.aged(Opt::list(group, name))),
-            ("list", false) => visitor.visit(self.aged(Opt::list(group, name)).default(&items)),
-            (other, _) => panic!("{other}"),
-        }
-    }
-
-    fn aged<'a, T>(&'a self, opt: Opt<'a, T>) -> Opt<'a, T> {
-        self.deprecated
-            .iter()
-            .fold(opt, |opt, former| match former {
-                (Some(group), Some(name)) => opt.deprecated(group, name),
-                (Some(group), None) => opt.deprecated_group(group),
-                (None, Some(name)) => opt.deprecated_name(name),
-                (None, None) => panic!("a former name that is none"),
-            })
-    }
-}
-
-/// Does something with an option, whatever its type.
-trait Visitor {
-    fn visit<T: Value + ToJson>(&mut self, opt: Opt<'_, T>) -> Json;
-}
-
-struct Register<'r>(&'r mut Registry);
-
-impl Visitor for Register<'_> {
-    fn visit<T: Value + ToJson>(&mut self, opt: Opt<'_, T>) -> Json {
-        self.0.add(&opt);
-        Json::Null
-    }
-}
-
-struct Fetch<'c>(&'c Config);
-
-impl Visitor for Fetch<'_> {
-    fn visit<T: Value + ToJson>(&mut self, opt: Opt<'_, T>) -> Json {
-        let origin = match self.0.origin(&opt) {
-            Origin::File { .. } => "user",
-            Origin::Environment(_) => "environment",
-            Origin::Default => "opt_default",
-        };
-        match self.0.get(&opt) {
-            Ok(value) => json!({ "value": value.to_json(), "origin": origin }),
-            Err(Error::Option(_)) => json!({ "error": true }),
-            Err(other) => panic!("{opt:?}: {other}"),
-        }
-    }
-}
-
-trait ToJson {
-    fn to_json(&self) -> Json;
-}
-
-macro_rules! to_json {
-    ($($type:ty),*) => {$(
-        impl ToJson for $type {
-            fn to_json(&self) -> Json {
-                json!(self)
-            }
-        }
-    )*};
-}
-
-to_json!(String, i64, bool, Vec<String>);
-
-impl ToJson for SecretString {
-    fn to_json(&self) -> Json {
-        json!(self.expose_secret())
-    }
-}
-
-impl<T: ToJson> ToJson for Option<T> {
-    fn to_json(&self) -> Json {
-        self.as_ref().map_or(Json::Null, ToJson::to_json)
-    }
 }

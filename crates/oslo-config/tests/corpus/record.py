@@ -1,7 +1,8 @@
 """Writes expected.json: what oslo.config itself makes of every case in cases.json.
 
 Run it with the Python of an environment that has oslo.config 10.7.0.
-A second argument pair names other files: record.py CASES EXPECTED.
+A second argument pair names other files: record.py CASES EXPECTED. With --serve it reads one
+case a line from its standard input and answers each with a line.
 """
 
 import json
@@ -19,6 +20,7 @@ TYPES = {
     "integer": cfg.IntOpt,
     "boolean": cfg.BoolOpt,
     "list": cfg.ListOpt,
+    "multi": cfg.MultiStrOpt,
 }
 SYSTEM_DIRECTORIES = cfg._get_config_dirs
 VARIABLES = dict(os.environ)
@@ -78,6 +80,15 @@ def main(cases, expected):
     pathlib.Path(expected).write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
 
 
+def serve():
+    for line in sys.stdin:
+        with tempfile.TemporaryDirectory() as root:
+            print(json.dumps(record(json.loads(line), pathlib.Path(root))), flush=True)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve"]:
+        serve()
+        sys.exit()
     here = pathlib.Path(__file__).parent
     main(*(sys.argv[1:] or [here / "cases.json", here / "expected.json"]))
