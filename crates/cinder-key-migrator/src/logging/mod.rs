@@ -37,7 +37,7 @@ pub(crate) struct LogConfig {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LogError {
     /// Where lines should go.
-    #[error("{0}; make it writable, or change [DEFAULT] log_dir or use_journal")]
+    #[error("{0}; make it writable, or change [DEFAULT] log_dir")]
     Sink(#[from] SinkError),
     /// Which lines should be written.
     #[error(transparent)]
@@ -67,6 +67,7 @@ impl Logging {
             .with(layer.with_filter(filter))
             .init();
         log_panics();
+        writer.warn_of_journal();
         Ok(Self { writer, levels })
     }
 
@@ -78,6 +79,7 @@ impl Logging {
         self.levels
             .reload(levels)
             .expect("the subscriber lives as long as the process");
+        self.writer.warn_of_journal();
         Ok(())
     }
 }
@@ -111,6 +113,8 @@ struct Writer {
 struct Outputs {
     format: Format,
     sinks: Vec<Sink>,
+    /// Why nothing goes to the journal, if that is not said yet.
+    no_journal: Option<SinkError>,
 }
 
 impl Writer {
@@ -123,6 +127,19 @@ impl Writer {
         let opened = Outputs::open(config)?;
         *self.outputs.lock().unwrap_or_else(PoisonError::into_inner) = opened;
         Ok(())
+    }
+
+    /// In a container the journal may be out of reach. Cinder would go on without a word.
+    fn warn_of_journal(&self) {
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let unreachable = outputs.no_journal.take();
+        drop(outputs);
+        if let Some(error) = unreachable {
+            tracing::warn!(
+                "{error}; logging to standard error instead. Make the socket reachable, or take \
+                 [DEFAULT] use_journal out"
+            );
+        }
     }
 
     fn write(&self, record: &Record) {
@@ -141,8 +158,12 @@ impl Outputs {
         if let Some(directory) = &config.directory {
             sinks.push(Sink::file_in(directory)?);
         }
+        let mut no_journal = None;
         if config.journal {
-            sinks.push(Sink::journal()?);
+            match Sink::journal() {
+                Ok(journal) => sinks.push(journal),
+                Err(error) => no_journal = Some(error),
+            }
         }
         if sinks.is_empty() {
             sinks.push(Sink::Stderr);
@@ -152,6 +173,10 @@ impl Outputs {
         } else {
             Format::Line
         };
-        Ok(Self { format, sinks })
+        Ok(Self {
+            format,
+            sinks,
+            no_journal,
+        })
     }
 }

@@ -162,7 +162,7 @@ fn a_log_directory_that_cannot_be_written_names_the_option() {
         &text,
         &[
             "cannot open the log file /nonexistent/cinder-key-migrator.log: No such file or \
-           directory (os error 2); make it writable, or change [DEFAULT] log_dir or use_journal",
+           directory (os error 2); make it writable, or change [DEFAULT] log_dir",
         ],
     );
 }
