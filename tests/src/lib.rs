@@ -19,6 +19,7 @@ pub mod real_cloud;
 pub mod relay;
 pub mod rows;
 pub mod services;
+pub mod tls;
 pub mod upstream;
 
 pub use cinder_conf::CinderConf;

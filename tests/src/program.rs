@@ -1,6 +1,6 @@
 //! The program itself, run as an operator runs it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -84,6 +84,19 @@ impl Program {
         )
     }
 
+    /// Starts any command with these variables in its environment.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_beside<A: AsRef<OsStr>>(
+        conf: &CinderConf,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        Self::spawn(Arc::new(tempfile::tempdir()?), conf, arguments, environment)
+    }
+
     /// Starts it in the folder (and so with the state) of an earlier one.
     ///
     /// # Errors
@@ -97,17 +110,47 @@ impl Program {
         Self::spawn(folder, conf, arguments, &[])
     }
 
+    /// Starts it with these arguments and variables, and nothing else; its pages are not to be had.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_bare<A: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let folder = Arc::new(tempfile::tempdir()?);
+        let arguments = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_owned());
+        Self::spawn_bare(folder, String::new(), arguments, environment)
+    }
+
     fn spawn<A: AsRef<OsStr>>(
         folder: Arc<TempDir>,
         conf: &CinderConf,
         arguments: impl IntoIterator<Item = A>,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
+        let file = [
+            OsString::from("--config-file"),
+            conf.write_to(folder.path())?.into(),
+        ];
+        let arguments = arguments
+            .into_iter()
+            .map(|argument| argument.as_ref().to_owned());
+        Self::spawn_bare(folder, conf.url(), arguments.chain(file), environment)
+    }
+
+    fn spawn_bare(
+        folder: Arc<TempDir>,
+        url: String,
+        arguments: impl Iterator<Item = OsString>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let binary = binary()?;
         let mut child = Command::new(&binary)
             .args(arguments)
-            .arg("--config-file")
-            .arg(conf.write_to(folder.path())?)
             .env_clear()
             .env("HOME", folder.path())
             .envs(environment.iter().copied())
@@ -123,7 +166,7 @@ impl Program {
         Ok(Self {
             child,
             folder,
-            url: conf.url(),
+            url,
             lines,
             seen: 0,
         })

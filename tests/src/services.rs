@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use crate::cloud::User;
 use crate::python::Python;
@@ -25,6 +27,8 @@ pub struct Services {
     pub barbican_creator: String,
     /// The private MariaDB.
     pub mariadb: MariaDb,
+    /// The private PostgreSQL.
+    pub postgresql: PostgreSql,
     /// The Python that has Keystone, Barbican, Cinder and castellan.
     pub python: PathBuf,
     /// Where the services write their logs, one file each.
@@ -40,6 +44,45 @@ pub struct MariaDb {
     pub root_password: String,
     /// What `cinder-manage db sync` made on this server, as SQL.
     pub cinder_dump: PathBuf,
+}
+
+/// The private PostgreSQL server, with a database that fresh Cinder databases are copied from.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PostgreSql {
+    /// The TCP port on 127.0.0.1.
+    pub port: u16,
+    /// The password of the all-powerful user `postgres`.
+    pub password: String,
+}
+
+impl MariaDb {
+    /// How sqlx connects as `root`.
+    #[must_use]
+    pub fn options(&self) -> MySqlConnectOptions {
+        MySqlConnectOptions::new()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("root")
+            .password(&self.root_password)
+            .ssl_mode(MySqlSslMode::Disabled)
+    }
+}
+
+impl PostgreSql {
+    /// The database that nobody may be connected to while others are copied from it.
+    pub const CINDER: &str = "cinder";
+
+    /// How sqlx connects as `postgres`, to no database in particular.
+    #[must_use]
+    pub fn options(&self) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("postgres")
+            .password(&self.password)
+            .database("postgres")
+            .ssl_mode(PgSslMode::Disable)
+    }
 }
 
 /// Which role lets a user store secrets: Barbican 18 (2024.1) changed its policies, and

@@ -10,13 +10,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::Target;
-use crate::dialect::{Dialect, mysql, sqlite};
+use crate::dialect::{Dialect, mysql, postgresql, sqlite};
 use crate::failure::Failure;
 use crate::statement::Statement;
 
@@ -47,16 +48,19 @@ pub(crate) struct Session {
     connection: Connection,
     /// Whether its next user would find it as it was when it was new.
     clean: bool,
+    in_transaction: bool,
 }
 
 enum Connection {
     MySql(MySqlConnection),
+    Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
 /// One row of a result.
 pub(crate) enum Row {
     MySql(MySqlRow),
+    Postgres(PgRow),
     Sqlite(SqliteRow),
 }
 
@@ -107,6 +111,10 @@ impl Pool {
                     .await
                     .map(Connection::MySql)
                     .map_err(|error| mysql::failure(&error, "(none yet)")),
+                Target::Postgres(target) => postgresql::connect(target)
+                    .await
+                    .map(Connection::Postgres)
+                    .map_err(|error| postgresql::failure(&error, "(none yet)")),
                 Target::Sqlite(path) => sqlite::connect(path)
                     .await
                     .map(Connection::Sqlite)
@@ -142,16 +150,19 @@ macro_rules! on_each {
     ($session:expr, $connection:ident => $body:expr) => {
         match &mut $session.connection {
             Connection::MySql($connection) => $body,
+            Connection::Postgres($connection) => $body,
             Connection::Sqlite($connection) => $body,
         }
     };
 }
 
-/// A statement with its values, as sqlx wants it for the database at hand.
+/// A statement with its values, as sqlx wants it for the database at hand. Behind PgBouncer another
+/// client's statement may have the name that ours had, so there none is kept under a name.
 macro_rules! query {
     ($statement:expr) => {
         $statement.values().iter().fold(
-            sqlx::query(AssertSqlSafe($statement.sql())),
+            sqlx::query(AssertSqlSafe($statement.sql()))
+                .persistent($statement.dialect() != Dialect::Postgres),
             |query, value| query.bind(value.as_str()),
         )
     };
@@ -162,18 +173,35 @@ impl Session {
         Self {
             connection,
             clean: true,
+            in_transaction: false,
         }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self.connection {
             Connection::MySql(_) => Dialect::MySql,
+            Connection::Postgres(_) => Dialect::Postgres,
             Connection::Sqlite(_) => Dialect::Sqlite,
         }
     }
 
     /// The rows that a statement finds. It must bound their number itself.
     pub(crate) async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
+        if self.in_transaction || self.dialect() != Dialect::Postgres {
+            return self.found(statement).await;
+        }
+        self.clean = false;
+        self.command(postgresql::BEGIN_READING, statement.table())
+            .await?;
+        let found = self.found(statement).await;
+        let broken = matches!(found, Err(Failure::Broken(_) | Failure::Unreachable(_)));
+        if !broken {
+            self.roll_back(statement.table()).await?;
+        }
+        found
+    }
+
+    async fn found(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
         let rows: sqlx::Result<Vec<Row>> = on_each!(self, connection => {
             let rows = query!(statement).fetch_all(connection).await;
             rows.map(|rows| rows.into_iter().map(Row::from).collect())
@@ -193,7 +221,9 @@ impl Session {
     /// Begins a transaction that will write to the table.
     pub(crate) async fn begin(&mut self, table: &str) -> Result<(), Failure> {
         self.clean = false;
-        self.command(self.dialect().begin(), table).await
+        self.command(self.dialect().begin(), table).await?;
+        self.in_transaction = true;
+        Ok(())
     }
 
     /// Commits. Unless it was refused for others' locks, a failure leaves it open whether the
@@ -201,6 +231,7 @@ impl Session {
     pub(crate) async fn commit(&mut self, table: &str) -> Result<(), Failure> {
         let committed = self.command("COMMIT", table).await;
         committed.map_err(Failure::while_committing)?;
+        self.in_transaction = false;
         self.clean = true;
         Ok(())
     }
@@ -209,6 +240,7 @@ impl Session {
     /// notices that the connection is gone.
     pub(crate) async fn roll_back(&mut self, table: &str) -> Result<(), Failure> {
         self.command("ROLLBACK", table).await?;
+        self.in_transaction = false;
         self.clean = true;
         Ok(())
     }
@@ -260,6 +292,12 @@ impl From<MySqlRow> for Row {
     }
 }
 
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Self {
+        Self::Postgres(row)
+    }
+}
+
 impl From<SqliteRow> for Row {
     fn from(row: SqliteRow) -> Self {
         Self::Sqlite(row)
@@ -271,6 +309,7 @@ impl Row {
     pub(crate) fn text(&self, column: usize) -> Result<Option<String>, Failure> {
         let text = match self {
             Self::MySql(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
             Self::Sqlite(row) => row.try_get(column),
         };
         text.map_err(|error| Failure::of_connection(&error))
@@ -285,6 +324,11 @@ impl Row {
     pub(crate) fn count_if_any(&self, column: usize) -> Result<Option<u64>, Failure> {
         let count: sqlx::Result<Option<i64>> = match self {
             Self::MySql(row) => row.try_get(column),
+            // A constant is a shorter number than a count there.
+            Self::Postgres(row) => row.try_get(column).or_else(|_| {
+                let count: Option<i32> = row.try_get(column)?;
+                Ok(count.map(i64::from))
+            }),
             Self::Sqlite(row) => row.try_get(column),
         };
         let count = count.map_err(|error| Failure::of_connection(&error))?;

@@ -37,8 +37,9 @@ impl Statement {
 
     /// Adds a value, which may come from anywhere.
     pub(crate) fn bind(&mut self, value: impl Into<String>) -> &mut Self {
-        self.sql.push_str(self.dialect.placeholder());
         self.values.push(value.into());
+        let placeholder = self.dialect.placeholder(self.values.len());
+        self.sql.push_str(&placeholder);
         self
     }
 

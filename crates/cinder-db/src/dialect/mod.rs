@@ -2,7 +2,10 @@
 //! another file here and another arm in `session`.
 
 pub(crate) mod mysql;
+pub(crate) mod postgresql;
 pub(crate) mod sqlite;
+
+use std::borrow::Cow;
 
 use crate::failure::Failure;
 use crate::statement::Statement;
@@ -11,14 +14,16 @@ use crate::statement::Statement;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     MySql,
+    Postgres,
     Sqlite,
 }
 
 impl Dialect {
-    /// What marks the place of the next value. (PostgreSQL counts them.)
-    pub(crate) fn placeholder(self) -> &'static str {
+    /// What marks the place of a value, the first of which is number 1.
+    pub(crate) fn placeholder(self, number: usize) -> Cow<'static, str> {
         match self {
-            Self::MySql | Self::Sqlite => "?",
+            Self::MySql | Self::Sqlite => "?".into(),
+            Self::Postgres => format!("${number}").into(),
         }
     }
 
@@ -26,23 +31,25 @@ impl Dialect {
     pub(crate) fn begin(self) -> &'static str {
         match self {
             Self::MySql => "START TRANSACTION",
+            Self::Postgres => postgresql::BEGIN,
             Self::Sqlite => "BEGIN IMMEDIATE",
         }
     }
 
-    /// The row of this table is not deleted; `deleted` is an integer here and a boolean on
-    /// PostgreSQL.
+    /// The row of this table is not deleted.
     pub(crate) fn not_deleted(self, table: &str) -> String {
         match self {
             Self::MySql | Self::Sqlite => format!("{table}.deleted = 0"),
+            Self::Postgres => format!("{table}.deleted = FALSE"),
         }
     }
 
     /// Joins the next table by looking up its rows for those of the ones before, whatever the
-    /// planner thinks of their sizes.
+    /// planner thinks of their sizes; PostgreSQL's cannot be told, and keeps statistics to know.
     pub(crate) fn join_in_this_order(self) -> &'static str {
         match self {
             Self::MySql => "STRAIGHT_JOIN",
+            Self::Postgres => "JOIN",
             Self::Sqlite => "CROSS JOIN",
         }
     }
@@ -50,7 +57,7 @@ impl Dialect {
     /// At the end of a query by ID: nobody may change the row before the transaction ends.
     pub(crate) fn locking(self) -> &'static str {
         match self {
-            Self::MySql => " FOR UPDATE",
+            Self::MySql | Self::Postgres => " FOR UPDATE",
             // The transaction has locked the whole database.
             Self::Sqlite => "",
         }
@@ -60,6 +67,7 @@ impl Dialect {
     pub(crate) fn locking_with_others(self) -> &'static str {
         match self {
             Self::MySql => " LOCK IN SHARE MODE",
+            Self::Postgres => " FOR SHARE",
             Self::Sqlite => "",
         }
     }
@@ -68,6 +76,7 @@ impl Dialect {
     pub(crate) fn now(self) -> &'static str {
         match self {
             Self::MySql => mysql::NOW,
+            Self::Postgres => postgresql::NOW,
             Self::Sqlite => sqlite::NOW,
         }
     }
@@ -76,6 +85,7 @@ impl Dialect {
     pub(crate) fn seconds_ago(self, seconds: u64) -> String {
         match self {
             Self::MySql => mysql::seconds_ago(seconds),
+            Self::Postgres => postgresql::seconds_ago(seconds),
             Self::Sqlite => sqlite::seconds_ago(seconds),
         }
     }
@@ -84,6 +94,7 @@ impl Dialect {
     pub(crate) fn seconds_since(self, column: &str) -> String {
         match self {
             Self::MySql => mysql::seconds_since(column),
+            Self::Postgres => postgresql::seconds_since(column),
             Self::Sqlite => sqlite::seconds_since(column),
         }
     }
@@ -92,6 +103,7 @@ impl Dialect {
     pub(crate) fn exactly(self, statement: &mut Statement, column: &str, value: &str) {
         match self {
             Self::MySql => mysql::exactly(statement, column, value),
+            Self::Postgres => postgresql::exactly(statement, column, value),
             Self::Sqlite => sqlite::exactly(statement, column, value),
         }
     }
@@ -100,6 +112,7 @@ impl Dialect {
     pub(crate) fn exactly_or_pool_of(self, statement: &mut Statement, column: &str, name: &str) {
         match self {
             Self::MySql => mysql::exactly_or_pool_of(statement, column, name),
+            Self::Postgres => postgresql::exactly_or_pool_of(statement, column, name),
             Self::Sqlite => sqlite::exactly_or_pool_of(statement, column, name),
         }
     }
@@ -108,6 +121,7 @@ impl Dialect {
     pub(crate) fn without_pool(self, column: &str) -> String {
         match self {
             Self::MySql => mysql::without_pool(column),
+            Self::Postgres => postgresql::without_pool(column),
             Self::Sqlite => sqlite::without_pool(column),
         }
     }
@@ -116,7 +130,7 @@ impl Dialect {
     pub(crate) fn bytes_of(self, expression: &str) -> String {
         match self {
             Self::MySql => mysql::bytes_of(expression),
-            Self::Sqlite => expression.to_owned(),
+            Self::Postgres | Self::Sqlite => expression.to_owned(),
         }
     }
 
@@ -124,7 +138,30 @@ impl Dialect {
     pub(crate) fn failure(self, error: &sqlx::Error, table: &str) -> Failure {
         match self {
             Self::MySql => mysql::failure(error, table),
+            Self::Postgres => postgresql::failure(error, table),
             Self::Sqlite => sqlite::failure(error, table),
         }
+    }
+}
+
+/// A `LIKE` pattern that matches nothing but the text itself.
+fn like_literally(text: &str, escape: char) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if matches!(character, '%' | '_') || character == escape {
+            pattern.push(escape);
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_literal_pattern_holds_no_wildcard() {
+        assert_eq!(like_literally("h_1%|\\@b", '|'), "h|_1|%||\\@b");
     }
 }

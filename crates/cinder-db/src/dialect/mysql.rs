@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use sqlx::ConnectOptions;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 
 use crate::connection::{Charset, MySqlTarget};
 use crate::failure::Failure;
@@ -55,11 +55,7 @@ fn options(target: &MySqlTarget) -> MySqlConnectOptions {
             Charset::Utf8 => "utf8",
             Charset::Utf8mb4 => "utf8mb4",
         })
-        .ssl_mode(if target.tls_required {
-            MySqlSslMode::Required
-        } else {
-            MySqlSslMode::Preferred
-        })
+        .ssl_mode(target.tls.mode)
         .pipes_as_concat(false)
         .no_engine_substitution(false)
         .timezone(None)
@@ -69,6 +65,14 @@ fn options(target: &MySqlTarget) -> MySqlConnectOptions {
     }
     if let Some(path) = &target.unix_socket {
         options = options.socket(path);
+    }
+    if let Some(path) = &target.tls.authorities {
+        options = options.ssl_ca(path);
+    }
+    if let Some(client) = &target.tls.client {
+        options = options
+            .ssl_client_cert(&client.certificate)
+            .ssl_client_key(&client.key);
     }
     options
 }
@@ -89,7 +93,7 @@ pub(crate) fn exactly(statement: &mut Statement, column: &str, value: &str) {
 }
 
 pub(crate) fn exactly_or_pool_of(statement: &mut Statement, column: &str, name: &str) {
-    let pools = format!("{}#%", like_literally(name));
+    let pools = format!("{}#%", super::like_literally(name, LIKE_ESCAPE));
     statement.push("((").push(column).push(" = ").bind(name);
     statement
         .push(" OR ")
@@ -117,18 +121,6 @@ fn same_bytes(statement: &mut Statement, column: &str, value: &str) {
         .push(" = CAST(")
         .bind(value);
     statement.push(" AS BINARY)");
-}
-
-/// A `LIKE` pattern that matches nothing but the text itself.
-fn like_literally(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | LIKE_ESCAPE) {
-            pattern.push(LIKE_ESCAPE);
-        }
-        pattern.push(character);
-    }
-    pattern
 }
 
 /// Error numbers: <https://mariadb.com/kb/en/mariadb-error-codes/>; those from 9001 on are
@@ -185,7 +177,9 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 fn remedy(number: u16, table: &str) -> String {
     match number {
         1045 | 1130 | 1251 | 1524 | 1698 => {
-            "check user, password and host in [database] connection of cinder.conf".to_owned()
+            "check user, password and host in [database] connection of cinder.conf; an account that \
+             requires a certificate needs ssl_cert and ssl_key there"
+                .to_owned()
         }
         1044 | 1049 => "check the database's name in [database] connection of cinder.conf, and \
                         that its user may use that database"
@@ -208,15 +202,5 @@ fn remedy(number: u16, table: &str) -> String {
         _ => "look up the error number in the documentation of MariaDB or MySQL, and the server's \
               log"
         .to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_literal_pattern_holds_no_wildcard() {
-        assert_eq!(like_literally("h_1%|\\@b"), "h|_1|%||\\@b");
     }
 }

@@ -11,6 +11,7 @@ mod limit;
 mod machine;
 mod million;
 mod pages;
+mod placement;
 mod run;
 mod services;
 mod shared;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+
+use crate::placement::Placement;
 
 /// Measure this program beside a load generator and beside Cinder's own migrator.
 #[derive(Debug, Parser)]
@@ -61,6 +64,8 @@ pub(crate) struct Arguments {
 enum Part {
     /// Real Barbican, real MariaDB: the limit, Cinder's own migrator, this program
     Shared,
+    /// The same, where Barbican has processors of its own
+    Apart,
     /// Emulated Barbican with 25 ms a request, 10,000 rows
     Delayed,
     /// A million rows a table: counts, memory, pages, start
@@ -74,7 +79,13 @@ async fn main() -> Result<()> {
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     println!("{}", machine::description(&arguments.home).await?);
     if wanted(Part::Shared) {
-        println!("{}", shared::measure(&arguments).await?);
+        println!(
+            "{}",
+            shared::measure(&arguments, Placement::Together).await?
+        );
+    }
+    if wanted(Part::Apart) {
+        println!("{}", shared::measure(&arguments, Placement::Apart).await?);
     }
     if wanted(Part::Delayed) {
         println!("{}", delayed::measure(&arguments).await?);

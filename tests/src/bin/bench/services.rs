@@ -23,13 +23,24 @@ pub(crate) struct Started {
 impl Started {
     /// Starts them with the binary `services`, which cargo puts beside this one.
     pub(crate) async fn with_workers(home: &Path, workers: u32) -> Result<Self> {
+        Self::with(home, workers, &[]).await
+    }
+
+    /// As [`with_workers`](Self::with_workers), where Barbican may use these processors alone.
+    pub(crate) async fn apart(home: &Path, workers: u32, barbican: &str) -> Result<Self> {
+        Self::with(home, workers, &["--barbican-processors", barbican]).await
+    }
+
+    async fn with(home: &Path, workers: u32, options: &[&str]) -> Result<Self> {
         let binary = std::env::current_exe()?.with_file_name("services");
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM"])
             .arg(&binary)
             .arg("--home")
             .arg(home)
-            .args(["--barbican-workers", &workers.to_string(), "up"])
+            .args(["--barbican-workers", &workers.to_string()])
+            .args(options)
+            .arg("up")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -9,6 +9,7 @@ use key_migrator_tests::{Cloud, RealCloud, RoleWorld};
 use crate::Arguments;
 use crate::cpu::Cpu;
 use crate::limit::{self, Generator, Sweep, per_second};
+use crate::placement::Placement;
 use crate::run::{Ground, Run};
 use crate::services::Started;
 use crate::spread::Spread;
@@ -22,11 +23,12 @@ struct Turn {
 }
 
 /// Measures, and tells as Markdown.
-pub(crate) async fn measure(arguments: &Arguments) -> Result<String> {
-    let mut text = heading(arguments);
+pub(crate) async fn measure(arguments: &Arguments, placement: Placement) -> Result<String> {
+    let _confined = placement.confine()?;
+    let mut text = heading(arguments, placement);
     let mut details = String::new();
     for &workers in &arguments.workers {
-        let started = Started::with_workers(&arguments.home, workers).await?;
+        let started = placement.start(&arguments.home, workers).await?;
         let cloud = started.services.cloud(RoleWorld::AsShipped);
         let owner_id = cloud.create_owner().await?.user_id;
         let in_flight = match arguments.in_flight {
@@ -83,9 +85,9 @@ async fn turn(
     })
 }
 
-fn heading(arguments: &Arguments) -> String {
+fn heading(arguments: &Arguments, placement: Placement) -> String {
     format!(
-        "### Real Barbican and MariaDB, everything on this machine\n\n\
+        "### Real Barbican and MariaDB, {placement}\n\n\
          {keys} volumes with a snapshot each, a fresh database and project for each run; medians \
          (least to most) of {pairs} turns of limit, upstream, program.\n\n\
          | Barbican workers | limit, keys/s | upstream, keys/s | program, keys/s | \

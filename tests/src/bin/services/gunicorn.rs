@@ -23,6 +23,8 @@ pub(crate) struct Application<'a> {
     pub(crate) port: u16,
     /// Processes that serve it, each with four threads.
     pub(crate) workers: u32,
+    /// The processors that it may use, as `taskset` names them; all of them by default.
+    pub(crate) processors: Option<&'a str>,
     /// A page that answers once the service works, relative to its root.
     pub(crate) probe: &'a str,
 }
@@ -34,7 +36,15 @@ pub(crate) async fn serve(
     logs: &Path,
 ) -> Result<Process> {
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
-    let mut command = isolated_command(venv.program("gunicorn"), &application.home);
+    let gunicorn = venv.program("gunicorn");
+    let mut command = match application.processors {
+        None => isolated_command(gunicorn, &application.home),
+        Some(processors) => {
+            let mut command = isolated_command("taskset", &application.home);
+            command.args(["--cpu-list", processors]).arg(gunicorn);
+            command
+        }
+    };
     command
         .env(
             "GUNICORN_CMD_ARGS",

@@ -6,6 +6,7 @@
 mod gunicorn;
 mod mariadb;
 mod openstack;
+mod postgresql;
 mod prepared;
 mod process;
 
@@ -19,13 +20,13 @@ use key_migrator_tests::services::VARIABLE;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::openstack::Running;
+use crate::openstack::{Barbican, Running};
 use crate::process::Process;
 
 /// How long the command may take to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Start MariaDB, Keystone and two Barbicans for tests.
+/// Start MariaDB, PostgreSQL, Keystone and two Barbicans for tests.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The folder with the Python environment and what is kept between runs
@@ -34,6 +35,9 @@ struct Arguments {
     /// Workers of each Barbican
     #[arg(long, default_value_t = 2)]
     barbican_workers: u32,
+    /// The processors that Barbican may use, as in `0` or `0-2`; all of them by default
+    #[arg(long)]
+    barbican_processors: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -72,8 +76,12 @@ async fn run(arguments: Arguments) -> Result<u8> {
         )
     })?;
     let started = Instant::now();
+    let barbican = Barbican {
+        workers: arguments.barbican_workers,
+        processors: arguments.barbican_processors,
+    };
     let running = tokio::select! {
-        running = openstack::start(&home, arguments.barbican_workers) => running?,
+        running = openstack::start(&home, barbican) => running?,
         () = stop.asked() => return Ok(130),
     };
     eprintln!(

@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use key_migrator_tests::cloud::User;
 use key_migrator_tests::free_port::free_port;
 use key_migrator_tests::real_cloud::{Keystone, random_password};
-use key_migrator_tests::services::{MariaDb, RoleWorld, Services};
+use key_migrator_tests::services::{MariaDb, PostgreSql, RoleWorld, Services};
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::gunicorn::{self, Application};
 use crate::mariadb;
+use crate::postgresql;
 use crate::prepared::{State, Venv};
 use crate::process::Process;
 
@@ -26,6 +27,7 @@ const KEYSTONE_WORKERS: u32 = 2;
 pub(crate) struct Running {
     processes: Vec<Process>,
     folder: RunFolder,
+    postgresql: postgresql::Data,
     /// The file that tells tests about them.
     pub(crate) description: PathBuf,
 }
@@ -37,6 +39,7 @@ impl Running {
             process.stop(Signal::KILL, Duration::from_secs(10)).await;
         }
         drop(self.folder);
+        drop(self.postgresql);
     }
 }
 
@@ -79,13 +82,19 @@ fn remove_leftovers(runs: &Path) {
 }
 
 /// Starts everything; what is kept between runs is in `home`.
-pub(crate) async fn start(home: &Path, barbican_workers: u32) -> Result<Running> {
+pub(crate) async fn start(home: &Path, barbican: Barbican) -> Result<Running> {
     let folder = RunFolder::create(home)?;
     let logs = folder.path.join("logs");
     let state = State::copy_to(&folder.path.join("state"), home).await?;
     let access = state.mariadb(free_port()?);
-    let mariadb = mariadb::start(&state.mariadb_data(), &logs, &access).await?;
-    let plan = Plan::new(&state, access, barbican_workers)?;
+    let postgresql_access = state.postgresql(free_port()?);
+    let postgresql_data = postgresql::Data::copy_of(&state.postgresql_data()).await?;
+    let mariadb_data = state.mariadb_data();
+    let (mariadb, postgresql) = tokio::try_join!(
+        mariadb::start(&mariadb_data, &logs, &access),
+        postgresql::start(&postgresql_data, &logs, &postgresql_access),
+    )?;
+    let plan = Plan::new(&state, access, postgresql_access, barbican)?;
     let venv = Venv::in_home(home);
     let (keystone, as_shipped, creator) = tokio::try_join!(
         async {
@@ -100,31 +109,46 @@ pub(crate) async fn start(home: &Path, barbican_workers: u32) -> Result<Running>
     let services = plan.services(venv.program("python"), logs);
     std::fs::write(&description, serde_json::to_string_pretty(&services)?)?;
     Ok(Running {
-        processes: vec![keystone, as_shipped, creator, mariadb],
+        processes: vec![keystone, as_shipped, creator, mariadb, postgresql],
         folder,
+        postgresql: postgresql_data,
         description,
     })
+}
+
+/// How each Barbican is served.
+pub(crate) struct Barbican {
+    pub(crate) workers: u32,
+    /// As `taskset` names them.
+    pub(crate) processors: Option<String>,
 }
 
 /// Where everything will be, and who may do what there.
 struct Plan {
     mariadb: MariaDb,
+    postgresql: PostgreSql,
     keystone_port: u16,
     as_shipped_port: u16,
     creator_port: u16,
-    barbican_workers: u32,
+    barbican: Barbican,
     admin: User,
     barbican_password: String,
 }
 
 impl Plan {
-    fn new(state: &State, mariadb: MariaDb, barbican_workers: u32) -> Result<Self> {
+    fn new(
+        state: &State,
+        mariadb: MariaDb,
+        postgresql: PostgreSql,
+        barbican: Barbican,
+    ) -> Result<Self> {
         Ok(Self {
             mariadb,
+            postgresql,
             keystone_port: free_port()?,
             as_shipped_port: free_port()?,
             creator_port: free_port()?,
-            barbican_workers,
+            barbican,
             admin: bootstrapped_admin(&state.secrets.admin_password),
             barbican_password: random_password(),
         })
@@ -139,6 +163,7 @@ impl Plan {
             home: state.configure_keystone(&self.mariadb)?,
             port: self.keystone_port,
             workers: KEYSTONE_WORKERS,
+            processors: None,
             probe: "/v3",
         })
     }
@@ -162,7 +187,8 @@ impl Plan {
             policy: "barbican.common.policy",
             home,
             port: self.barbican_port(world),
-            workers: self.barbican_workers,
+            workers: self.barbican.workers,
+            processors: self.barbican.processors.as_deref(),
             probe: "/healthcheck",
         };
         gunicorn::serve(venv, &barbican, logs).await
@@ -234,6 +260,7 @@ impl Plan {
             barbican_as_shipped: self.barbican_url(RoleWorld::AsShipped),
             barbican_creator: self.barbican_url(RoleWorld::Creator),
             mariadb: self.mariadb.clone(),
+            postgresql: self.postgresql.clone(),
             python,
             logs,
         }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use key_migrator_tests::free_port::free_port;
-use key_migrator_tests::services::MariaDb;
+use key_migrator_tests::services::{MariaDb, PostgreSql};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::mariadb;
+use crate::postgresql;
 use crate::process::{Process, isolated_command};
 
 /// The databases on the server. The last one is there to be dumped.
@@ -32,6 +33,7 @@ pub(crate) struct State {
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct Secrets {
     pub(crate) root_password: String,
+    pub(crate) postgres_password: String,
     pub(crate) admin_password: String,
 }
 
@@ -102,6 +104,18 @@ impl State {
         }
     }
 
+    pub(crate) fn postgresql_data(&self) -> PathBuf {
+        self.folder.join("postgresql")
+    }
+
+    /// The server's address.
+    pub(crate) fn postgresql(&self, port: u16) -> PostgreSql {
+        PostgreSql {
+            port,
+            password: self.secrets.postgres_password.clone(),
+        }
+    }
+
     /// Writes Keystone's configuration, and returns the home folder in which Keystone finds it.
     pub(crate) fn configure_keystone(&self, mariadb: &MariaDb) -> Result<PathBuf> {
         let home = self.folder.join("keystone");
@@ -127,12 +141,13 @@ impl State {
 async fn stamp(home: &Path) -> Result<String> {
     let python = std::fs::read_to_string(home.join("python/installed"))
         .context("the Python environment is missing; tests/run installs it")?;
-    let server = mariadb::version().await?;
     Ok([
         python.as_str(),
-        &server,
+        &mariadb::version().await?,
+        &postgresql::version().await?,
         include_str!("prepared.rs"),
         include_str!("mariadb.rs"),
+        include_str!("postgresql.rs"),
     ]
     .concat())
 }
@@ -145,6 +160,7 @@ async fn prepare(home: &Path, prepared: &Path, stamp: &str) -> Result<()> {
     std::fs::create_dir_all(&logs)?;
     let secrets = Secrets {
         root_password: random_word(),
+        postgres_password: random_word(),
         admin_password: random_word(),
     };
     std::fs::write(prepared.join("secrets"), serde_json::to_string(&secrets)?)?;
@@ -158,7 +174,9 @@ async fn prepare(home: &Path, prepared: &Path, stamp: &str) -> Result<()> {
     let server = mariadb::start(&data, &logs, &access).await?;
     create_databases(&access).await?;
     let venv = Venv::in_home(home);
+    let postgresql = state.postgresql(free_port()?);
     tokio::try_join!(
+        cinder_on_postgresql(&venv, &state, &postgresql, &logs),
         keystone(&venv, &state, &access, &logs),
         barbican(&venv, &access, DATABASES[1], &logs),
         barbican(&venv, &access, DATABASES[2], &logs),
@@ -206,20 +224,7 @@ async fn barbican(venv: &Venv, access: &MariaDb, database: &str, logs: &Path) ->
 
 async fn cinder(venv: &Venv, state: &State, access: &MariaDb, logs: &Path) -> Result<()> {
     let folder = state.folder.join("cinder");
-    std::fs::create_dir_all(&folder)?;
-    let configuration = folder.join("cinder.conf");
-    let text = format!(
-        "[DEFAULT]\nstate_path = {}\n[database]\nconnection = {}\n",
-        folder.display(),
-        mariadb::url(access, "cinder")
-    );
-    std::fs::write(&configuration, text)?;
-    let mut command = isolated_command(venv.program("cinder-manage"), &folder);
-    command
-        .arg("--config-file")
-        .arg(&configuration)
-        .args(["db", "sync"]);
-    Process::run("cinder-db_sync", command, logs).await?;
+    sync_cinder(venv, &folder, &mariadb::url(access, "cinder"), logs).await?;
     let mut dump = isolated_command("mariadb-dump", &folder);
     dump.args([
         "--no-defaults",
@@ -237,6 +242,47 @@ async fn cinder(venv: &Venv, state: &State, access: &MariaDb, logs: &Path) -> Re
     .arg("cinder")
     .env("MYSQL_PWD", &access.root_password);
     Process::run("cinder-dump", dump, logs).await
+}
+
+/// A data folder in which a database with Cinder's tables is there to be copied.
+async fn cinder_on_postgresql(
+    venv: &Venv,
+    state: &State,
+    access: &PostgreSql,
+    logs: &Path,
+) -> Result<()> {
+    let data = postgresql::Data::install(logs, &access.password).await?;
+    let server = postgresql::start(&data, logs, access).await?;
+    let mut connection = access.options().connect().await?;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "CREATE DATABASE {}",
+        PostgreSql::CINDER
+    )))
+    .execute(&mut connection)
+    .await?;
+    let folder = state.folder.join("cinder-on-postgresql");
+    let url = postgresql::url(access, PostgreSql::CINDER);
+    sync_cinder(venv, &folder, &url, logs).await?;
+    postgresql::stop(server).await;
+    data.save(&state.postgresql_data()).await
+}
+
+/// Runs `cinder-manage db sync`; its files are in the folder.
+async fn sync_cinder(venv: &Venv, folder: &Path, url: &str, logs: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let configuration = folder.join("cinder.conf");
+    let text = format!(
+        "[DEFAULT]\nstate_path = {}\n[database]\nconnection = {url}\n",
+        folder.display(),
+    );
+    std::fs::write(&configuration, text)?;
+    let mut command = isolated_command(venv.program("cinder-manage"), folder);
+    command
+        .arg("--config-file")
+        .arg(&configuration)
+        .args(["db", "sync"]);
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    Process::run(&format!("{name}-db_sync"), command, logs).await
 }
 
 fn random_word() -> String {

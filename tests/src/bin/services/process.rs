@@ -34,10 +34,23 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// As [`isolated_command`], run as another user of this machine.
+pub(crate) fn isolated_command_as(user: &str, program: impl AsRef<OsStr>, home: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", user, "--regid", user, "--init-groups"])
+        .args(["--pdeathsig", "TERM"])
+        .arg(program);
+    isolated(command, home)
+}
+
 /// As [`command`], with nothing of this process's environment but the search path, and with a
 /// home folder of its own, where OpenStack's services look for their configuration.
 pub(crate) fn isolated_command(program: impl AsRef<OsStr>, home: &Path) -> Command {
-    let mut command = command(program);
+    isolated(command(program), home)
+}
+
+fn isolated(mut command: Command, home: &Path) -> Command {
     command
         .env_clear()
         .env("HOME", home)

@@ -213,7 +213,7 @@ pub(crate) async fn a_snapshot_waits_where_its_volume_no_longer_refers_to_the_se
         &*format!("encryption_key_id = '{other}'"),
         &*format!("encryption_key_id = '{ZERO_KEY}'"),
         "encryption_key_id = NULL",
-        "deleted = 1",
+        "deleted = true",
     ] {
         let (volume, snapshot, mut swap) = one_stray(database).await?;
         database
@@ -258,11 +258,14 @@ pub(crate) async fn what_a_snapshot_itself_says_comes_before_its_volume(
         let change = match outcome {
             SwapOutcome::AlreadyHolds => format!("encryption_key_id = '{}'", swap.secret),
             SwapOutcome::Lost => format!("encryption_key_id = '{}'", Uuid::new_v4()),
-            _ => "deleted = 1".to_owned(),
+            _ => "deleted = true".to_owned(),
         };
         for sql in [
             format!("UPDATE snapshots SET {change} WHERE id = '{snapshot}'"),
-            format!("UPDATE volumes SET deleted = 1 WHERE id = '{}'", volume.id),
+            format!(
+                "UPDATE volumes SET deleted = true WHERE id = '{}'",
+                volume.id
+            ),
         ] {
             database.execute(&sql).await?;
         }

@@ -205,7 +205,7 @@ pub(crate) async fn a_row_that_was_deleted_meanwhile_is_gone(
     let db = open(database);
     database
         .execute(&format!(
-            "UPDATE volumes SET deleted = 1 WHERE id = '{}'",
+            "UPDATE volumes SET deleted = true WHERE id = '{}'",
             deleted.id
         ))
         .await?;

@@ -1,5 +1,7 @@
 //! What went wrong with a statement, as far as what may be done next depends on it.
 
+mod tls;
+
 use std::borrow::Cow;
 
 use key_migration::ports::DatabaseError;
@@ -37,12 +39,12 @@ impl Failure {
 
     /// An error that the driver itself met.
     pub(crate) fn of_connection(error: &sqlx::Error) -> Self {
+        if let Some((cause, remedy)) = tls::trouble(error) {
+            let message = format!("the TLS handshake with Cinder's database failed: {cause}");
+            return Self::Unreachable(fault(message, remedy));
+        }
         match error {
             sqlx::Error::Io(error) => Self::broken(&error.kind().to_string()),
-            sqlx::Error::Tls(_) => Self::Unreachable(fault(
-                "the TLS handshake with Cinder's database failed",
-                "check the TLS settings of the database and of [database] connection",
-            )),
             sqlx::Error::ColumnDecode { index, .. } => Self::refused(
                 Cow::Owned(format!(": column {index} does not hold text or a number")),
                 "check that [database] connection names Cinder's own database".to_owned(),
