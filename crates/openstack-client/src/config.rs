@@ -23,6 +23,8 @@ pub struct KeystoneConfig {
     pub credentials: Credentials,
     /// Whose certificates are believed.
     pub trust: ServerTrust,
+    /// The certificate that is shown to a server that asks for one.
+    pub certificate: Option<ClientCertificate>,
     /// Limits on every request.
     pub timeouts: Timeouts,
 }
@@ -33,17 +35,61 @@ pub struct KeystoneConfig {
 pub enum Credentials {
     /// `password` and `v3password`.
     Password(PasswordCredentials),
+    /// `v3applicationcredential`
+    Application(ApplicationCredential),
 }
 
-/// A user, a password and the project to sign in to.
+impl Credentials {
+    /// What nobody else may know of them.
+    pub(crate) fn secret(&self) -> &SecretString {
+        match self {
+            Self::Password(credentials) => &credentials.password,
+            Self::Application(credential) => &credential.secret,
+        }
+    }
+}
+
+/// A user, a password and what to sign in to.
 #[derive(Clone, Debug)]
 pub struct PasswordCredentials {
     /// `user_id`, or `username` with its domain.
     pub user: UserRef,
     /// `password`
     pub password: SecretString,
+    /// What the token is for.
+    pub scope: TokenScope,
+}
+
+/// What a token is for; its roles are those that the user has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenScope {
     /// `project_id`, or `project_name` with its domain.
-    pub project: ProjectRef,
+    Project(ProjectRef),
+    /// `trust_id`: a project of another user's, who has lent some roles in it.
+    Trust(String),
+}
+
+/// A user's application credential, made for one project and with roles of its own.
+#[derive(Clone, Debug)]
+pub struct ApplicationCredential {
+    /// Which one.
+    pub credential: ApplicationCredentialRef,
+    /// `application_credential_secret`
+    pub secret: SecretString,
+}
+
+/// An application credential as Keystone finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApplicationCredentialRef {
+    /// `application_credential_id`
+    Id(String),
+    /// By its name among those of a user.
+    Name {
+        /// `application_credential_name`
+        name: String,
+        /// `user_id`, or `username` with its domain.
+        user: UserRef,
+    },
 }
 
 /// A user as Keystone finds it.
@@ -94,6 +140,8 @@ pub struct BarbicanConfig {
     pub region_name: Option<String>,
     /// Whose certificates are believed.
     pub trust: ServerTrust,
+    /// The certificate that is shown to a server that asks for one.
+    pub certificate: Option<ClientCertificate>,
     /// Limits on every request.
     pub timeouts: Timeouts,
 }
@@ -106,6 +154,7 @@ impl Default for BarbicanConfig {
             interface: Interface::default(),
             region_name: None,
             trust: ServerTrust::default(),
+            certificate: None,
             timeouts: Timeouts::default(),
         }
     }
@@ -168,7 +217,7 @@ pub enum ServerTrust {
     System,
     /// Those in this file and no others, as Python's requests does it.
     Bundle {
-        /// A file of certificates in PEM form.
+        /// A file of certificates in PEM form, or a folder of such files.
         path: PathBuf,
         /// The option that names it.
         option: String,
@@ -178,6 +227,17 @@ pub enum ServerTrust {
         /// The option that says so.
         option: String,
     },
+}
+
+/// A certificate of our own, in PEM form, not encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The file with the certificate, and with what leads from it to its authority.
+    pub certificate: PathBuf,
+    /// The option that names it.
+    pub certificate_option: String,
+    /// The file with its private key, if that is another one, and the option that names it.
+    pub key: Option<(PathBuf, String)>,
 }
 
 /// Limits on every request.
@@ -221,6 +281,16 @@ pub enum ConfigError {
         option: String,
         /// The file.
         path: PathBuf,
+    },
+    /// The file of a certificate of our own, or of its key, cannot be used.
+    #[error("{option}: {} {problem}", path.display())]
+    BadCertificate {
+        /// The option that names it.
+        option: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// The URL of a service cannot be used.
     #[error("{option}: the URL {problem}")]
@@ -286,7 +356,12 @@ mod tests {
         let credentials = Credentials::Password(PasswordCredentials {
             user: UserRef::Id("u".into()),
             password: "hunter2".into(),
-            project: ProjectRef::Id("p".into()),
+            scope: TokenScope::Project(ProjectRef::Id("p".into())),
+        });
+        assert!(!format!("{credentials:?}").contains("hunter2"));
+        let credentials = Credentials::Application(ApplicationCredential {
+            credential: ApplicationCredentialRef::Id("a".into()),
+            secret: "hunter2".into(),
         });
         assert!(!format!("{credentials:?}").contains("hunter2"));
     }

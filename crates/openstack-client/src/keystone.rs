@@ -4,27 +4,29 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::catalog::Catalog;
-use crate::config::{Credentials, DomainRef, PasswordCredentials, ProjectRef, UserRef};
+use crate::config::{
+    ApplicationCredentialRef, Credentials, DomainRef, ProjectRef, TokenScope, UserRef,
+};
 use crate::transport::Answer;
 
 pub(crate) const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// The body of the request, in memory that is wiped when the last request is done with it.
 pub(crate) fn sign_in_body(credentials: &Credentials) -> Bytes {
-    let Credentials::Password(password) = credentials;
-    let mut body = Zeroizing::new(Vec::with_capacity(longest_body(password)));
-    serde_json::to_writer(&mut *body, &SignIn::with(password))
+    let mut body = Zeroizing::new(Vec::with_capacity(longest_body(credentials)));
+    serde_json::to_writer(&mut *body, &SignIn::with(credentials))
         .expect("strings always become JSON, and memory takes any number of bytes");
     Bytes::from_owner(body)
 }
 
 /// Enough that the body never moves and leaves a copy behind: an escape takes six bytes.
-fn longest_body(credentials: &PasswordCredentials) -> usize {
+fn longest_body(credentials: &Credentials) -> usize {
     let names = |name: &str, domain: &DomainRef| {
         name.len()
             + match domain {
@@ -32,15 +34,24 @@ fn longest_body(credentials: &PasswordCredentials) -> usize {
                 DomainRef::Name(name) => name.len(),
             }
     };
-    let user = match &credentials.user {
+    let user = |user: &UserRef| match user {
         UserRef::Id(id) => id.len(),
         UserRef::Name { name, domain } => names(name, domain),
     };
-    let project = match &credentials.project {
-        ProjectRef::Id(id) => id.len(),
-        ProjectRef::Name { name, domain } => names(name, domain),
+    let who = match credentials {
+        Credentials::Password(password) => {
+            user(&password.user)
+                + match &password.scope {
+                    TokenScope::Trust(id) | TokenScope::Project(ProjectRef::Id(id)) => id.len(),
+                    TokenScope::Project(ProjectRef::Name { name, domain }) => names(name, domain),
+                }
+        }
+        Credentials::Application(application) => match &application.credential {
+            ApplicationCredentialRef::Id(id) => id.len(),
+            ApplicationCredentialRef::Name { name, user: of } => name.len() + user(of),
+        },
     };
-    512 + 6 * (user + project + credentials.password.expose_secret().len())
+    512 + 6 * (who + credentials.secret().expose_secret().len())
 }
 
 #[derive(Serialize)]
@@ -51,13 +62,22 @@ struct SignIn<'a> {
 #[derive(Serialize)]
 struct Auth<'a> {
     identity: Identity<'a>,
-    scope: Scope<'a>,
+    /// An application credential has its project already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Scope<'a>>,
 }
 
 #[derive(Serialize)]
-struct Identity<'a> {
-    methods: [&'static str; 1],
-    password: PasswordMethod<'a>,
+#[serde(untagged)]
+enum Identity<'a> {
+    Password {
+        methods: [&'static str; 1],
+        password: PasswordMethod<'a>,
+    },
+    Application {
+        methods: [&'static str; 1],
+        application_credential: ApplicationMethod<'a>,
+    },
 }
 
 #[derive(Serialize)]
@@ -73,8 +93,25 @@ struct User<'a> {
 }
 
 #[derive(Serialize)]
-struct Scope<'a> {
-    project: Reference<'a>,
+struct ApplicationMethod<'a> {
+    #[serde(flatten)]
+    which: Application<'a>,
+    secret: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Application<'a> {
+    Id { id: &'a str },
+    Name { name: &'a str, user: Reference<'a> },
+}
+
+#[derive(Serialize)]
+enum Scope<'a> {
+    #[serde(rename = "project")]
+    Project(Reference<'a>),
+    #[serde(rename = "OS-TRUST:trust")]
+    Trust { id: &'a str },
 }
 
 #[derive(Serialize)]
@@ -92,28 +129,34 @@ enum Domain<'a> {
 }
 
 impl<'a> SignIn<'a> {
-    fn with(credentials: &'a PasswordCredentials) -> Self {
-        let who = match &credentials.user {
-            UserRef::Id(id) => Reference::Id { id },
-            UserRef::Name { name, domain } => Reference::named(name, domain),
-        };
-        let project = match &credentials.project {
-            ProjectRef::Id(id) => Reference::Id { id },
-            ProjectRef::Name { name, domain } => Reference::named(name, domain),
-        };
-        Self {
-            auth: Auth {
-                identity: Identity {
+    fn with(credentials: &'a Credentials) -> Self {
+        let secret = credentials.secret().expose_secret();
+        let (identity, scope) = match credentials {
+            Credentials::Password(credentials) => (
+                Identity::Password {
                     methods: ["password"],
                     password: PasswordMethod {
                         user: User {
-                            who,
-                            password: credentials.password.expose_secret(),
+                            who: Reference::from(&credentials.user),
+                            password: secret,
                         },
                     },
                 },
-                scope: Scope { project },
-            },
+                Some(Scope::from(&credentials.scope)),
+            ),
+            Credentials::Application(credential) => (
+                Identity::Application {
+                    methods: ["application_credential"],
+                    application_credential: ApplicationMethod {
+                        which: Application::from(&credential.credential),
+                        secret,
+                    },
+                },
+                None,
+            ),
+        };
+        Self {
+            auth: Auth { identity, scope },
         }
     }
 }
@@ -125,6 +168,39 @@ impl<'a> Reference<'a> {
             domain: match domain {
                 DomainRef::Id(id) => Domain::Id(id),
                 DomainRef::Name(name) => Domain::Name(name),
+            },
+        }
+    }
+}
+
+impl<'a> From<&'a UserRef> for Reference<'a> {
+    fn from(user: &'a UserRef) -> Self {
+        match user {
+            UserRef::Id(id) => Self::Id { id },
+            UserRef::Name { name, domain } => Self::named(name, domain),
+        }
+    }
+}
+
+impl<'a> From<&'a TokenScope> for Scope<'a> {
+    fn from(scope: &'a TokenScope) -> Self {
+        match scope {
+            TokenScope::Project(ProjectRef::Id(id)) => Self::Project(Reference::Id { id }),
+            TokenScope::Project(ProjectRef::Name { name, domain }) => {
+                Self::Project(Reference::named(name, domain))
+            }
+            TokenScope::Trust(id) => Self::Trust { id },
+        }
+    }
+}
+
+impl<'a> From<&'a ApplicationCredentialRef> for Application<'a> {
+    fn from(credential: &'a ApplicationCredentialRef) -> Self {
+        match credential {
+            ApplicationCredentialRef::Id(id) => Self::Id { id },
+            ApplicationCredentialRef::Name { name, user } => Self::Name {
+                name,
+                user: Reference::from(user),
             },
         }
     }
@@ -142,6 +218,9 @@ pub(crate) struct TokenBody {
     pub(crate) roles: Vec<Role>,
     #[serde(default)]
     pub(crate) catalog: Catalog,
+    pub(crate) application_credential: Option<IgnoredAny>,
+    #[serde(rename = "OS-TRUST:trust")]
+    pub(crate) trust: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -212,37 +291,100 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::config::{ApplicationCredential, PasswordCredentials};
+
+    fn user() -> UserRef {
+        UserRef::Name {
+            name: "cinder".into(),
+            domain: DomainRef::Name("Default".into()),
+        }
+    }
+
+    fn password(scope: TokenScope) -> Credentials {
+        Credentials::Password(PasswordCredentials {
+            user: user(),
+            password: "p\"w\u{1}".into(),
+            scope,
+        })
+    }
+
+    fn application(credential: ApplicationCredentialRef) -> Credentials {
+        Credentials::Application(ApplicationCredential {
+            credential,
+            secret: "s".into(),
+        })
+    }
+
+    fn body(credentials: &Credentials) -> Value {
+        serde_json::from_slice(&sign_in_body(credentials)).expect("JSON")
+    }
 
     #[test]
-    fn the_body_names_user_password_and_project_as_keystone_wants_them() {
-        let body = sign_in_body(&Credentials::Password(PasswordCredentials {
-            user: UserRef::Name {
-                name: "cinder".into(),
-                domain: DomainRef::Name("Default".into()),
-            },
-            password: "p\"w\u{1}".into(),
-            project: ProjectRef::Name {
-                name: "service".into(),
-                domain: DomainRef::Id("default".into()),
-            },
-        }));
+    fn the_body_names_user_password_and_scope_as_keystone_wants_them() {
+        let identity = json!({"methods": ["password"], "password": {"user": {
+            "name": "cinder", "domain": {"name": "Default"}, "password": "p\"w\u{1}"}}});
+        let project = TokenScope::Project(ProjectRef::Name {
+            name: "service".into(),
+            domain: DomainRef::Id("default".into()),
+        });
         assert_eq!(
-            serde_json::from_slice::<Value>(&body).expect("JSON"),
+            body(&password(project)),
             json!({"auth": {
-                "identity": {"methods": ["password"], "password": {"user": {
-                    "name": "cinder", "domain": {"name": "Default"}, "password": "p\"w\u{1}"}}},
+                "identity": identity,
                 "scope": {"project": {"name": "service", "domain": {"id": "default"}}}}})
+        );
+        assert_eq!(
+            body(&password(TokenScope::Trust("t".into()))),
+            json!({"auth": {"identity": identity, "scope": {"OS-TRUST:trust": {"id": "t"}}}})
+        );
+    }
+
+    #[test]
+    fn an_application_credential_comes_without_a_scope() {
+        let expected = |credential: Value| {
+            json!({"auth": {"identity": {
+                "methods": ["application_credential"], "application_credential": credential}}})
+        };
+        assert_eq!(
+            body(&application(ApplicationCredentialRef::Id("a".into()))),
+            expected(json!({"id": "a", "secret": "s"}))
+        );
+        let user = json!({"name": "cinder", "domain": {"name": "Default"}});
+        assert_eq!(
+            body(&application(ApplicationCredentialRef::Name {
+                name: "a".into(),
+                user: self::user(),
+            })),
+            expected(json!({"name": "a", "user": user, "secret": "s"}))
         );
     }
 
     #[test]
     fn the_body_fits_into_what_was_set_aside_for_it() {
-        let credentials = PasswordCredentials {
-            user: UserRef::Id("u".repeat(64)),
-            password: "\u{1}".repeat(300).into(),
-            project: ProjectRef::Id("p".repeat(64)),
+        let long = "\u{1}".repeat(300);
+        let domain = || DomainRef::Name(long.clone());
+        let user = || UserRef::Name {
+            name: long.clone(),
+            domain: domain(),
         };
-        let room = longest_body(&credentials);
-        assert!(sign_in_body(&Credentials::Password(credentials)).len() <= room);
+        for credentials in [
+            Credentials::Password(PasswordCredentials {
+                user: user(),
+                password: long.clone().into(),
+                scope: TokenScope::Project(ProjectRef::Name {
+                    name: long.clone(),
+                    domain: domain(),
+                }),
+            }),
+            Credentials::Application(ApplicationCredential {
+                credential: ApplicationCredentialRef::Name {
+                    name: long.clone(),
+                    user: user(),
+                },
+                secret: long.clone().into(),
+            }),
+        ] {
+            assert!(sign_in_body(&credentials).len() <= longest_body(&credentials));
+        }
     }
 }

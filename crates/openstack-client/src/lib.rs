@@ -13,8 +13,9 @@ mod transport;
 
 pub use barbican::BarbicanKeyManager;
 pub use config::{
-    BadInterface, BarbicanConfig, ConfigError, Credentials, DomainRef, Interface, KeystoneConfig,
-    PasswordCredentials, ProjectRef, ServerTrust, Timeouts, UserRef,
+    ApplicationCredential, ApplicationCredentialRef, BadInterface, BarbicanConfig,
+    ClientCertificate, ConfigError, Credentials, DomainRef, Interface, KeystoneConfig,
+    PasswordCredentials, ProjectRef, ServerTrust, Timeouts, TokenScope, UserRef,
 };
 pub use observer::{Api, Operation, Outcome, RequestObserver};
 pub use session::KeystoneSession;

@@ -1,45 +1,69 @@
 //! What an operator can do, as a command where there is one.
 
 use crate::config::{
-    Credentials, DomainRef, KeystoneConfig, PasswordCredentials, ProjectRef, ServerTrust, UserRef,
+    ApplicationCredentialRef, ClientCertificate, Credentials, DomainRef, KeystoneConfig,
+    ProjectRef, ServerTrust, TokenScope, UserRef,
 };
-use crate::token::Token;
+use crate::token::{Lender, Token};
 
-/// For a 401 from Keystone, which says no more than that: the password is wrong, or the user has
-/// no role at all on the project.
+/// For a 401 from Keystone, which says no more than that.
 pub(crate) fn not_let_in(config: &KeystoneConfig) -> String {
     let section = &config.section;
-    let Credentials::Password(credentials) = &config.credentials;
-    let options = options(credentials);
-    format!(
-        "either the password is wrong, or the user has no role at all on the project: check \
-         [{section}] {options}, or run: {command}",
-        command = role_add_in_configuration(credentials),
-    )
+    let credentials = match &config.credentials {
+        Credentials::Password(credentials) => credentials,
+        Credentials::Application(credential) => {
+            let options = match &credential.credential {
+                ApplicationCredentialRef::Id(_) => "application_credential_id".to_owned(),
+                ApplicationCredentialRef::Name { user, .. } => {
+                    format!("application_credential_name, {}", user_options(user))
+                }
+            };
+            return format!(
+                "the application credential does not exist or has expired, its secret is wrong, or \
+                 its user has lost a role that it was made with: check [{section}] {options}, \
+                 application_credential_secret, or make a new one"
+            );
+        }
+    };
+    let user = user_options(&credentials.user);
+    match &credentials.scope {
+        TokenScope::Trust(_) => format!(
+            "either the password is wrong, or the trust does not exist, has expired, or is for \
+             another user: check [{section}] {user}, password, trust_id"
+        ),
+        TokenScope::Project(project) => format!(
+            "either the password is wrong, or the user has no role at all on the project: check \
+             [{section}] {user}, password, {project}, or run: {command}",
+            command = role_add_in_configuration(&credentials.user, project),
+            project = match project {
+                ProjectRef::Id(_) => "project_id".to_owned(),
+                ProjectRef::Name { domain, .. } =>
+                    format!("project_name, project_{}", domain_option(domain)),
+            },
+        ),
+    }
 }
 
-fn options(credentials: &PasswordCredentials) -> String {
-    let domain = |domain: &DomainRef| match domain {
+fn user_options(user: &UserRef) -> String {
+    match user {
+        UserRef::Id(_) => "user_id".to_owned(),
+        UserRef::Name { domain, .. } => format!("username, user_{}", domain_option(domain)),
+    }
+}
+
+fn domain_option(domain: &DomainRef) -> &'static str {
+    match domain {
         DomainRef::Id(_) => "domain_id",
         DomainRef::Name(_) => "domain_name",
-    };
-    let user = match &credentials.user {
-        UserRef::Id(_) => "user_id".into(),
-        UserRef::Name { domain: d, .. } => format!("username, user_{}", domain(d)),
-    };
-    let project = match &credentials.project {
-        ProjectRef::Id(_) => "project_id".into(),
-        ProjectRef::Name { domain: d, .. } => format!("project_name, project_{}", domain(d)),
-    };
-    format!("{user}, password, {project}")
+    }
 }
 
-fn role_add_in_configuration(credentials: &PasswordCredentials) -> String {
-    let (user, user_domain) = match &credentials.user {
+fn role_add_in_configuration(user: &UserRef, project: &ProjectRef) -> String {
+    let (user, user_domain) = match user {
         UserRef::Id(id) => (id, None),
         UserRef::Name { name, domain } => (name, Some(domain)),
     };
-    let (project, project_domain) = match &credentials.project {
+    let (project, project_domain) = match project {
         ProjectRef::Id(id) => (id, None),
         ProjectRef::Name { name, domain } => (name, Some(domain)),
     };
@@ -62,6 +86,22 @@ fn unless_default(domain: &DomainRef) -> &str {
 /// For a 403 from Barbican for want of a role. Which role it wants cannot be seen from outside,
 /// but the roles held tell: what is held is not what is wanted.
 pub(crate) fn role_missing(token: &Token) -> String {
+    let lender = match token.lent_by() {
+        None => return role_to_add(token),
+        Some(Lender::ApplicationCredential) => {
+            "an application credential keeps the roles that it was made with: make a new one with \
+             that role (`openstack application credential create --role`) and put it into \
+             cinder.conf"
+        }
+        Some(Lender::Trust) => {
+            "a trust keeps the roles that it was made with: make a new one with that role \
+             (`openstack trust create --role`) and put its ID into cinder.conf as trust_id"
+        }
+    };
+    format!("{}; then, as {lender}", role_to_add(token))
+}
+
+fn role_to_add(token: &Token) -> String {
     let add = |role| {
         role_add(
             &token.user().name,
@@ -128,8 +168,31 @@ pub(crate) fn quota_reached(token: &Token) -> String {
     )
 }
 
-/// For a service that does not answer.
-pub(crate) fn service_away(option: &str, trust: &ServerTrust) -> String {
+/// For a service that does not answer, or does not understand.
+pub(crate) fn service_away(
+    option: &str,
+    section: &str,
+    trust: &ServerTrust,
+    certificate: Option<&ClientCertificate>,
+    cause: &str,
+) -> String {
+    // As rustls words it.
+    if cause.contains("received fatal alert") {
+        let certificate = match certificate {
+            None => format!("[{section}] certfile and keyfile, which are not set"),
+            Some(files) => {
+                let key = files
+                    .key
+                    .as_ref()
+                    .map(|(_, option)| format!(" and {option}"));
+                format!("{}{}", files.certificate_option, key.unwrap_or_default())
+            }
+        };
+        return format!(
+            "the server ended the TLS handshake: where it asks for a certificate, let {certificate} \
+             name one that it accepts and that has not expired"
+        );
+    }
     let certificates = match trust {
         ServerTrust::System => "the certificate authorities of this system".into(),
         ServerTrust::Bundle { path, option } => format!("{option} ({})", path.display()),

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::answer::said;
 use crate::catalog::{below, keystone_v3};
-use crate::config::{ConfigError, Credentials, KeystoneConfig, checked_url};
+use crate::config::{ConfigError, KeystoneConfig, checked_url};
 use crate::keystone::{self, Issued};
 use crate::observer::{Api, Operation, RequestObserver};
 use crate::remedy;
@@ -66,7 +66,8 @@ impl KeystoneSession {
         checked_url(&config.auth_url, || {
             format!("[{}] auth_url", config.section)
         })?;
-        let client = transport::client(&config.trust, config.timeouts)?;
+        let client =
+            transport::client(&config.trust, config.certificate.as_ref(), config.timeouts)?;
         Ok(Self {
             tokens_url: below(&keystone_v3(&config.auth_url), "auth/tokens"),
             transport: Transport::new(client.clone(), Api::Keystone, observer),
@@ -206,8 +207,8 @@ impl KeystoneSession {
 
     /// What it means that Keystone did not issue a token.
     fn refusal(&self, answer: &Answer) -> Fault {
-        let Credentials::Password(password) = &self.config.credentials;
-        let said = said(answer, &[password.password.expose_secret()]).text;
+        let secret = self.config.credentials.secret().expose_secret();
+        let said = said(answer, &[secret]).text;
         match answer.status.as_u16() {
             401 | 403 => Fault::new(
                 Reason::KeystoneRejected,
@@ -237,7 +238,10 @@ impl KeystoneSession {
             format!("Keystone at {} {what}", self.config.auth_url),
             remedy::service_away(
                 &format!("[{}] auth_url", self.config.section),
+                "keystone_authtoken",
                 &self.config.trust,
+                self.config.certificate.as_ref(),
+                what,
             ),
         )
     }

@@ -14,7 +14,17 @@ pub struct Token {
     user: Named,
     project: Named,
     roles: Vec<String>,
+    lent_by: Option<Lender>,
     pub(crate) catalog: Catalog,
+}
+
+/// What has roles of its own, which those of the user do not reach any more once it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lender {
+    /// An application credential.
+    ApplicationCredential,
+    /// A trust.
+    Trust,
 }
 
 /// A user or a project, as its token names it.
@@ -62,6 +72,11 @@ impl Token {
             .any(|role| role.eq_ignore_ascii_case(name))
     }
 
+    /// What its roles were lent by, if they are not simply those of the user.
+    pub(crate) fn lent_by(&self) -> Option<Lender> {
+        self.lent_by
+    }
+
     pub(crate) fn value(&self) -> &HeaderValue {
         &self.value
     }
@@ -69,7 +84,14 @@ impl Token {
 
 impl From<Issued> for Token {
     fn from(issued: Issued) -> Self {
+        let body = &issued.body;
+        let lent_by = match (&body.application_credential, &body.trust) {
+            (Some(_), _) => Some(Lender::ApplicationCredential),
+            (None, Some(_)) => Some(Lender::Trust),
+            (None, None) => None,
+        };
         Self {
+            lent_by,
             value: issued.value,
             user: issued.body.user.into(),
             project: issued.body.project.into(),

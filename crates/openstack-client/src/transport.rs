@@ -18,13 +18,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use key_migration::ids::RequestId;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Method, StatusCode, redirect, retry};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, StatusCode, redirect, retry};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::config::{ConfigError, ServerTrust, Timeouts};
+use crate::config::{ClientCertificate, ConfigError, ServerTrust, Timeouts};
 use crate::observer::{Api, Operation, Outcome, RequestObserver};
 
 const USER_AGENT: &str = concat!("cinder-key-migrator/", env!("CARGO_PKG_VERSION"));
@@ -228,22 +232,28 @@ fn answered_as(headers: &HeaderMap) -> &str {
 /// Builds a client with these limits.
 ///
 /// # Errors
-/// Names the option and the file where a bundle cannot be used.
-pub(crate) fn client(trust: &ServerTrust, timeouts: Timeouts) -> Result<Client, ConfigError> {
+/// Names the option and the file where a bundle or a certificate cannot be used.
+pub(crate) fn client(
+    trust: &ServerTrust,
+    certificate: Option<&ClientCertificate>,
+    timeouts: Timeouts,
+) -> Result<Client, ConfigError> {
     let tls_failed = |error: reqwest::Error| ConfigError::Tls(cause(&error));
+    let certificate = certificate.map(identity).transpose()?;
+    let limited = || match &certificate {
+        Some(certificate) => limited(timeouts).identity(certificate.clone()),
+        None => limited(timeouts),
+    };
     match trust {
-        ServerTrust::System => limited(timeouts).build().or_else(|error| {
+        ServerTrust::System => limited().build().or_else(|error| {
             warn!(
                 "no certificate authority of this system can be used ({}): HTTPS will not work \
                  until one is installed or configured",
                 cause(&error)
             );
-            limited(timeouts)
-                .tls_certs_only([])
-                .build()
-                .map_err(tls_failed)
+            limited().tls_certs_only([]).build().map_err(tls_failed)
         }),
-        ServerTrust::Bundle { path, option } => limited(timeouts)
+        ServerTrust::Bundle { path, option } => limited()
             .tls_certs_only(bundle(path, option)?)
             .build()
             .map_err(tls_failed),
@@ -252,12 +262,59 @@ pub(crate) fn client(trust: &ServerTrust, timeouts: Timeouts) -> Result<Client, 
                 "{option} switches the check of certificates off: whoever stands between this \
                  host and the service can read the keys"
             );
-            limited(timeouts)
+            limited()
                 .tls_danger_accept_invalid_certs(true)
                 .build()
                 .map_err(tls_failed)
         }
     }
+}
+
+/// A certificate and its key, as they are sent to a server that asks.
+fn identity(files: &ClientCertificate) -> Result<Identity, ConfigError> {
+    let read = |path: &Path, option: &str| {
+        let pem = fs::read(path).map_err(|source| ConfigError::UnreadableBundle {
+            option: option.into(),
+            path: path.into(),
+            source,
+        })?;
+        Ok(Zeroizing::new(pem))
+    };
+    let bad = |path: &Path, option: &str, problem| ConfigError::BadCertificate {
+        option: option.into(),
+        path: path.into(),
+        problem,
+    };
+    let (path, option) = (&files.certificate, &files.certificate_option);
+    let certificate = read(path, option)?;
+    let chain = CertificateDer::pem_slice_iter(&certificate).collect::<Result<Vec<_>, _>>();
+    let chain = chain.unwrap_or_default();
+    if chain.is_empty() {
+        return Err(bad(path, option, "holds no certificate in PEM form"));
+    }
+    let (key_path, key_option) = match &files.key {
+        Some((path, option)) => (path, option),
+        None => (path, option),
+    };
+    let pem = read(key_path, key_option)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        let problem = "holds no private key in PEM form that is not encrypted";
+        bad(key_path, key_option, problem)
+    })?;
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
+        let problem = match error {
+            rustls::Error::InconsistentKeys(_) => "does not belong to the certificate",
+            _ => "holds a private key that cannot be used",
+        };
+        bad(key_path, key_option, problem)
+    })?;
+    let mut both = Zeroizing::new(Vec::with_capacity(certificate.len() + pem.len() + 1));
+    both.extend_from_slice(&certificate);
+    if files.key.is_some() {
+        both.push(b'\n');
+        both.extend_from_slice(&pem);
+    }
+    Identity::from_pem(&both).map_err(|_| bad(key_path, key_option, "cannot be used"))
 }
 
 #[expect(
@@ -278,16 +335,30 @@ fn limited(timeouts: Timeouts) -> ClientBuilder {
 }
 
 fn bundle(path: &Path, option: &str) -> Result<Vec<Certificate>, ConfigError> {
-    let pem = fs::read(path).map_err(|source| ConfigError::UnreadableBundle {
+    let unreadable = |source| ConfigError::UnreadableBundle {
         option: option.into(),
         path: path.into(),
         source,
-    })?;
-    Certificate::from_pem_bundle(&pem)
-        .ok()
-        .filter(|certificates| !certificates.is_empty())
-        .ok_or_else(|| ConfigError::BadBundle {
+    };
+    let certificates = if path.is_dir() {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            // Beside certificates such a folder may hold anything.
+            if let Ok(pem) = fs::read(file) {
+                all.extend(Certificate::from_pem_bundle(&pem).unwrap_or_default());
+            }
+        }
+        all
+    } else {
+        let pem = fs::read(path).map_err(unreadable)?;
+        Certificate::from_pem_bundle(&pem).unwrap_or_default()
+    };
+    if certificates.is_empty() {
+        return Err(ConfigError::BadBundle {
             option: option.into(),
             path: path.into(),
-        })
+        });
+    }
+    Ok(certificates)
 }

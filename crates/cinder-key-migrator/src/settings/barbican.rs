@@ -1,10 +1,15 @@
 //! `[barbican]`: where Barbican is (castellan/key_manager/barbican_key_manager.py). What is not
 //! set there is as in `[keystone_authtoken]`.
+//!
+//! `[barbican_service_user]` and `send_service_user_token` have no part in this: they prolong the
+//! tokens of users for whom Cinder acts, and here Cinder's own service user acts for itself.
 
 use openstack_client::{BarbicanConfig, Interface, ServerTrust};
 use oslo_config::{Config, Opt, Registry};
 
-use super::keystone_authtoken::{Session, named, text};
+use super::default::Machine;
+use super::keystone_authtoken::Session;
+use super::session::{SessionOpts, named, text};
 use super::{Faults, url};
 
 const GROUP: &str = "barbican";
@@ -14,6 +19,7 @@ const ENDPOINT_TYPE: Opt<Option<String>> = Opt::string(GROUP, "barbican_endpoint
 const REGION_NAME: Opt<Option<String>> = Opt::string(GROUP, "barbican_region_name");
 const VERIFY_SSL: Opt<Option<bool>> = Opt::boolean(GROUP, "verify_ssl");
 const VERIFY_SSL_PATH: Opt<Option<String>> = Opt::string(GROUP, "verify_ssl_path");
+const SESSION: SessionOpts<'static> = SessionOpts::of(GROUP);
 
 pub(super) fn register(registry: &mut Registry) {
     registry
@@ -22,24 +28,29 @@ pub(super) fn register(registry: &mut Registry) {
         .add(&REGION_NAME)
         .add(&VERIFY_SSL)
         .add(&VERIFY_SSL_PATH);
+    SESSION.register(registry);
 }
 
 pub(super) fn read(
     conf: &Config,
     session: Option<&Session>,
+    machine: &Machine,
     faults: &mut Faults,
 ) -> Option<BarbicanConfig> {
     let endpoint = read_endpoint(conf, faults);
     let interface = read_interface(conf, session, faults);
     let region_name = faults.check(text(conf, &REGION_NAME));
-    let trust = read_trust(conf, session, faults);
+    let verify = read_verify(conf, machine, faults);
+    let own = SESSION.read(conf, faults)?;
     let session = session?;
+    let trust = verify?.over(own.trust.unwrap_or_else(|| session.trust.clone()));
     Some(BarbicanConfig {
         endpoint: endpoint?,
         interface: interface?,
         region_name: region_name?.or_else(|| session.region_name.clone()),
-        trust: trust?,
-        timeouts: session.timeouts,
+        trust,
+        certificate: own.certificate.or_else(|| session.certificate.clone()),
+        timeouts: own.timeouts.unwrap_or(session.timeouts),
     })
 }
 
@@ -69,23 +80,35 @@ fn read_interface(
     faults.check(interface)
 }
 
-fn read_trust(
-    conf: &Config,
-    session: Option<&Session>,
-    faults: &mut Faults,
-) -> Option<ServerTrust> {
+/// What Castellan's own options say, which beat those of a session.
+enum Verify {
+    As(ServerTrust),
+    /// Somehow: by the authorities of this system, if nothing else names some.
+    Somehow(ServerTrust),
+    NotSaid,
+}
+
+impl Verify {
+    fn over(self, inherited: ServerTrust) -> ServerTrust {
+        match (self, inherited) {
+            (Self::As(trust), _) | (Self::Somehow(trust), ServerTrust::Anything { .. }) => trust,
+            (_, inherited) => inherited,
+        }
+    }
+}
+
+fn read_verify(conf: &Config, machine: &Machine, faults: &mut Faults) -> Option<Verify> {
     let verify = faults.check(conf.get(&VERIFY_SSL));
     let path = faults.check(text(conf, &VERIFY_SSL_PATH));
-    let inherited = &session?.trust;
-    Some(match (verify?, path?, inherited) {
-        (Some(false), _, _) => ServerTrust::Anything {
+    Some(match (verify?, path?) {
+        (Some(false), _) => Verify::As(ServerTrust::Anything {
             option: named(conf, &VERIFY_SSL),
-        },
-        (_, Some(path), _) => ServerTrust::Bundle {
+        }),
+        (_, Some(path)) => Verify::As(ServerTrust::Bundle {
             path: path.into(),
             option: named(conf, &VERIFY_SSL_PATH),
-        },
-        (Some(true), None, ServerTrust::Anything { .. }) => ServerTrust::System,
-        (_, None, inherited) => inherited.clone(),
+        }),
+        (Some(true), None) => Verify::Somehow(machine.trust()),
+        (None, None) => Verify::NotSaid,
     })
 }

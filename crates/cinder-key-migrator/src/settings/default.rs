@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use openstack_client::ServerTrust;
 use oslo_config::{Config, Opt, Registry};
 
 use super::Faults;
@@ -30,6 +31,9 @@ const LOG_DIR: Opt<Option<String>> = Opt::string(GROUP, "log_dir").deprecated_na
 pub(super) struct Machine {
     pub(super) hostname: String,
     pub(super) address: String,
+    /// The bundle of certificate authorities that Python's `requests` takes where no other is
+    /// named, and the environment variable that names it.
+    pub(super) ca_bundle: Option<(&'static str, PathBuf)>,
 }
 
 impl Machine {
@@ -38,6 +42,22 @@ impl Machine {
         Self {
             hostname: kernel_hostname(),
             address: own_address().to_string(),
+            ca_bundle: ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?)))
+                .find(|(_, path)| !path.is_empty())
+                .map(|(name, path)| (name, path.into())),
+        }
+    }
+
+    /// Whose certificates are believed where no option says it.
+    pub(super) fn trust(&self) -> ServerTrust {
+        match &self.ca_bundle {
+            None => ServerTrust::System,
+            Some((name, path)) => ServerTrust::Bundle {
+                path: path.clone(),
+                option: format!("environment variable {name}"),
+            },
         }
     }
 }

@@ -1,15 +1,15 @@
 //! `[keystone_authtoken]`: how Cinder's service user signs in (keystoneauth1/loading). Names with
 //! a dash are former ones, which keystoneauth takes with a dash and with an underscore.
 
-use std::time::Duration;
-
 use openstack_client::{
-    Credentials, DomainRef, KeystoneConfig, PasswordCredentials, ProjectRef, ServerTrust, Timeouts,
-    UserRef,
+    ApplicationCredential, ApplicationCredentialRef, ClientCertificate, Credentials, DomainRef,
+    KeystoneConfig, PasswordCredentials, ProjectRef, ServerTrust, Timeouts, TokenScope, UserRef,
 };
 use oslo_config::{Config, Opt, Registry};
 use secrecy::SecretString;
 
+use super::default::Machine;
+use super::session::{SessionOpts, text};
 use super::{Faults, url};
 
 const GROUP: &str = "keystone_authtoken";
@@ -19,9 +19,7 @@ const WWW_AUTHENTICATE_URI: Opt<Option<String>> =
     Opt::string(GROUP, "www_authenticate_uri").deprecated_name("auth_uri");
 const INTERFACE: Opt<Option<String>> = Opt::string(GROUP, "interface");
 const REGION_NAME: Opt<Option<String>> = Opt::string(GROUP, "region_name");
-const CAFILE: Opt<Option<String>> = Opt::string(GROUP, "cafile");
-const INSECURE: Opt<bool> = Opt::boolean(GROUP, "insecure").default(false);
-const TIMEOUT: Opt<Option<String>> = Opt::string(GROUP, "timeout");
+const SESSION: SessionOpts<'static> = SessionOpts::of(GROUP);
 
 /// The options that `auth_section` moves to another section.
 #[derive(Debug)]
@@ -32,13 +30,20 @@ struct Plugin<'s> {
     username: Opt<'s, Option<String>>,
     user_domain_id: Opt<'s, Option<String>>,
     user_domain_name: Opt<'s, Option<String>>,
-    password: Opt<'s, Option<SecretString>>,
     project_id: Opt<'s, Option<String>>,
     project_name: Opt<'s, Option<String>>,
     project_domain_id: Opt<'s, Option<String>>,
     project_domain_name: Opt<'s, Option<String>>,
     default_domain_id: Opt<'s, Option<String>>,
     default_domain_name: Opt<'s, Option<String>>,
+    domain_id: Opt<'s, Option<String>>,
+    domain_name: Opt<'s, Option<String>>,
+    system_scope: Opt<'s, Option<String>>,
+    trust_id: Opt<'s, Option<String>>,
+    application_credential_id: Opt<'s, Option<String>>,
+    application_credential_name: Opt<'s, Option<String>>,
+    password: Opt<'s, Option<SecretString>>,
+    application_credential_secret: Opt<'s, Option<SecretString>>,
 }
 
 impl<'s> Plugin<'s> {
@@ -51,18 +56,25 @@ impl<'s> Plugin<'s> {
             username: option("username").deprecated_name("user-name"),
             user_domain_id: option("user_domain_id"),
             user_domain_name: option("user_domain_name"),
-            password: Opt::secret(section, "password"),
             project_id: option("project_id").deprecated_name("tenant-id"),
             project_name: option("project_name").deprecated_name("tenant-name"),
             project_domain_id: option("project_domain_id"),
             project_domain_name: option("project_domain_name"),
             default_domain_id: option("default_domain_id"),
             default_domain_name: option("default_domain_name"),
+            domain_id: option("domain_id"),
+            domain_name: option("domain_name"),
+            system_scope: option("system_scope"),
+            trust_id: option("trust_id"),
+            application_credential_id: option("application_credential_id"),
+            application_credential_name: option("application_credential_name"),
+            password: Opt::secret(section, "password"),
+            application_credential_secret: Opt::secret(section, "application_credential_secret"),
         }
     }
 
-    fn register(&self, registry: &mut impl FnMut(&Opt<'_, Option<String>>)) {
-        for option in [
+    fn texts(&self) -> [&Opt<'s, Option<String>>; 18] {
+        [
             &self.auth_type,
             &self.auth_url,
             &self.user_id,
@@ -75,9 +87,17 @@ impl<'s> Plugin<'s> {
             &self.project_domain_name,
             &self.default_domain_id,
             &self.default_domain_name,
-        ] {
-            registry(option);
-        }
+            &self.domain_id,
+            &self.domain_name,
+            &self.system_scope,
+            &self.trust_id,
+            &self.application_credential_id,
+            &self.application_credential_name,
+        ]
+    }
+
+    fn secrets(&self) -> [&Opt<'s, Option<SecretString>>; 2] {
+        [&self.password, &self.application_credential_secret]
     }
 }
 
@@ -87,6 +107,7 @@ pub(super) struct Session {
     pub(super) interface: Option<String>,
     pub(super) region_name: Option<String>,
     pub(super) trust: ServerTrust,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) timeouts: Timeouts,
 }
 
@@ -95,37 +116,32 @@ pub(super) fn register(registry: &mut Registry) {
         .add(&AUTH_SECTION)
         .add(&WWW_AUTHENTICATE_URI)
         .add(&INTERFACE)
-        .add(&REGION_NAME)
-        .add(&CAFILE)
-        .add(&INSECURE)
-        .add(&TIMEOUT);
+        .add(&REGION_NAME);
+    SESSION.register(registry);
     let plugin = Plugin::of(GROUP);
-    plugin.register(&mut |option| _ = registry.add(option));
-    registry.add(&plugin.password);
+    for option in plugin.texts() {
+        registry.add(option);
+    }
+    for option in plugin.secrets() {
+        registry.add(option);
+    }
 }
 
 /// Options of the session, which `auth_section` does not move.
-pub(super) fn read_session(conf: &Config, faults: &mut Faults) -> Option<Session> {
+pub(super) fn read_session(
+    conf: &Config,
+    machine: &Machine,
+    faults: &mut Faults,
+) -> Option<Session> {
     let interface = faults.check(text(conf, &INTERFACE));
     let region_name = faults.check(text(conf, &REGION_NAME));
-    let cafile = faults.check(text(conf, &CAFILE));
-    let insecure = faults.check(conf.get(&INSECURE));
-    let timeouts = read_timeouts(conf, faults);
-    let trust = match (insecure?, cafile?) {
-        (true, _) => ServerTrust::Anything {
-            option: named(conf, &INSECURE),
-        },
-        (false, Some(path)) => ServerTrust::Bundle {
-            path: path.into(),
-            option: named(conf, &CAFILE),
-        },
-        (false, None) => ServerTrust::System,
-    };
+    let session = SESSION.read(conf, faults)?;
     Some(Session {
         interface: interface?,
         region_name: region_name?,
-        trust,
-        timeouts: timeouts?,
+        trust: session.trust.unwrap_or_else(|| machine.trust()),
+        certificate: session.certificate,
+        timeouts: session.timeouts.unwrap_or_default(),
     })
 }
 
@@ -138,39 +154,77 @@ pub(super) fn read(
     let section = faults.check(text(conf, &AUTH_SECTION))?;
     let section = section.unwrap_or_else(|| GROUP.to_owned());
     let plugin = Plugin::of(&section);
-    plugin.register(&mut |option| _ = conf.register(option));
-    conf.register(&plugin.password);
-
-    let auth_type = read_auth_type(conf, &plugin, faults);
+    for option in plugin.texts() {
+        conf.register(option);
+    }
+    for option in plugin.secrets() {
+        conf.register(option);
+    }
+    let credentials = read_credentials(conf, &plugin, faults);
     let auth_url = faults.check(conf.require(&plugin.auth_url));
     let auth_url = auth_url.and_then(|value| faults.check(url(conf, &plugin.auth_url, &value)));
-    let user = read_user(conf, &plugin, faults);
-    let password = faults.check(conf.require(&plugin.password));
-    let project = read_project(conf, &plugin, faults);
-    auth_type?;
+    refuse_other_scopes(conf, &plugin, faults);
     let session = session?;
     Some(KeystoneConfig {
         section: section.clone(),
         auth_url: auth_url?,
-        credentials: Credentials::Password(PasswordCredentials {
-            user: user?,
-            password: password?,
-            project: project?,
-        }),
+        credentials: credentials?,
         trust: session.trust.clone(),
+        certificate: session.certificate.clone(),
         timeouts: session.timeouts,
     })
 }
 
-fn read_auth_type(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Option<()> {
+fn read_credentials(
+    conf: &Config,
+    plugin: &Plugin<'_>,
+    faults: &mut Faults,
+) -> Option<Credentials> {
     let auth_type = faults.check(conf.require(&plugin.auth_type))?;
-    let supported = match auth_type.as_str() {
-        "password" | "v3password" => Ok(()),
-        _ => Err(conf
-            .fault(&plugin.auth_type, "expected password or v3password")
-            .remedy("this version cannot sign in in another way")),
+    match auth_type.as_str() {
+        "password" | "v3password" => {
+            let user = read_user(conf, plugin, faults);
+            let password = faults.check(conf.require(&plugin.password));
+            let scope = read_scope(conf, plugin, faults);
+            Some(Credentials::Password(PasswordCredentials {
+                user: user?,
+                password: password?,
+                scope: scope?,
+            }))
+        }
+        "v3applicationcredential" => {
+            let credential = read_application_credential(conf, plugin, faults);
+            let secret = faults.check(conf.require(&plugin.application_credential_secret));
+            Some(Credentials::Application(ApplicationCredential {
+                credential: credential?,
+                secret: secret?,
+            }))
+        }
+        _ => {
+            let unsupported = conf
+                .fault(
+                    &plugin.auth_type,
+                    "expected password, v3password or v3applicationcredential",
+                )
+                .remedy("this program cannot sign in in another way");
+            faults.check(Err(unsupported))
+        }
+    }
+}
+
+fn read_application_credential(
+    conf: &Config,
+    plugin: &Plugin<'_>,
+    faults: &mut Faults,
+) -> Option<ApplicationCredentialRef> {
+    if let Some(id) = faults.check(text(conf, &plugin.application_credential_id))? {
+        return Some(ApplicationCredentialRef::Id(id));
+    }
+    let Some(name) = faults.check(text(conf, &plugin.application_credential_name))? else {
+        return faults.check(Err(conf.missing(&plugin.application_credential_id)));
     };
-    faults.check(supported)
+    let user = read_user(conf, plugin, faults)?;
+    Some(ApplicationCredentialRef::Name { name, user })
 }
 
 fn read_user(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Option<UserRef> {
@@ -190,6 +244,23 @@ fn read_user(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Option<
     })
 }
 
+/// A token is for one thing; keystoneauth refuses a trust beside a project.
+fn read_scope(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Option<TokenScope> {
+    let trust = faults.check(text(conf, &plugin.trust_id))?;
+    let Some(trust) = trust else {
+        return read_project(conf, plugin, faults).map(TokenScope::Project);
+    };
+    for option in [&plugin.project_id, &plugin.project_name] {
+        if faults.check(text(conf, option))?.is_some() {
+            let both = conf
+                .fault(option, "set beside trust_id, which stands for a project")
+                .remedy("take one of them out");
+            return faults.check(Err(both));
+        }
+    }
+    Some(TokenScope::Trust(trust))
+}
+
 fn read_project(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Option<ProjectRef> {
     if let Some(id) = faults.check(text(conf, &plugin.project_id))? {
         return Some(ProjectRef::Id(id));
@@ -205,6 +276,21 @@ fn read_project(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) -> Opti
         name: name?,
         domain: domain?,
     })
+}
+
+/// What asks for a token that is for no project.
+fn refuse_other_scopes(conf: &Config, plugin: &Plugin<'_>, faults: &mut Faults) {
+    for option in [&plugin.system_scope, &plugin.domain_id, &plugin.domain_name] {
+        if let Some(Some(_)) = faults.check(text(conf, option)) {
+            let scope = conf
+                .fault(
+                    option,
+                    "asks for a token without a project, and Barbican keeps secrets in projects",
+                )
+                .remedy("take it out, and set project_name and project_domain_name");
+            faults.check::<(), _>(Err(scope));
+        }
+    }
 }
 
 /// A domain by ID or by name, its own before the default one.
@@ -223,38 +309,4 @@ fn read_domain(
         }
     }
     faults.check(Err(conf.missing(names[0])))
-}
-
-/// keystoneauth takes a number of seconds, with or without a fraction, for a whole request.
-fn read_timeouts(conf: &Config, faults: &mut Faults) -> Option<Timeouts> {
-    let default = Timeouts::default();
-    let Some(value) = faults.check(text(conf, &TIMEOUT))? else {
-        return Some(default);
-    };
-    let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0.0);
-    let total = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let total = total.ok_or_else(|| conf.fault(&TIMEOUT, "expected a number of seconds above 0"));
-    let total = faults.check(total)?;
-    Some(Timeouts {
-        connect: default.connect.min(total),
-        total,
-    })
-}
-
-/// A text where the empty one stands for none, as it does for keystoneauth.
-pub(super) fn text(
-    conf: &Config,
-    option: &Opt<'_, Option<String>>,
-) -> Result<Option<String>, oslo_config::Error> {
-    Ok(conf.get(option)?.filter(|text| !text.is_empty()))
-}
-
-/// An option with the place where it is set.
-pub(super) fn named<T>(conf: &Config, option: &Opt<'_, T>) -> String {
-    format!(
-        "{}: [{}] {}",
-        conf.origin(option),
-        option.group(),
-        option.name()
-    )
 }

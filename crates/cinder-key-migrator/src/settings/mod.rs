@@ -10,6 +10,7 @@ mod key_manager;
 mod key_migrator;
 mod keystone_authtoken;
 mod listen;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -123,7 +124,7 @@ pub(crate) fn read_stores(origin: &Origin) -> Result<Stores, Faults> {
     let default = default::read(&conf, &machine, &mut faults);
     let key_migrator = key_migrator::read(&conf, &mut faults);
     let database = database::read(&conf, &mut faults);
-    let key_manager = read_key_manager_config(&mut conf, &mut faults);
+    let key_manager = read_key_manager_config(&mut conf, &machine, &mut faults);
     let stores = || {
         let database = database?;
         Some(Stores {
@@ -190,7 +191,7 @@ fn translate(
     let needs_barbican = key_manager
         .as_ref()
         .is_some_and(KeyManagerSection::needs_barbican);
-    let barbican = needs_barbican.then(|| read_key_manager_config(conf, faults));
+    let barbican = needs_barbican.then(|| read_key_manager_config(conf, machine, faults));
     let default = default?;
     let backends = backends::read(conf, &default, faults);
     let database = database?;
@@ -220,10 +221,14 @@ fn translate(
     })
 }
 
-fn read_key_manager_config(conf: &mut Config, faults: &mut Faults) -> Option<KeyManagerConfig> {
-    let session = keystone_authtoken::read_session(conf, faults);
+fn read_key_manager_config(
+    conf: &mut Config,
+    machine: &Machine,
+    faults: &mut Faults,
+) -> Option<KeyManagerConfig> {
+    let session = keystone_authtoken::read_session(conf, machine, faults);
     let keystone = keystone_authtoken::read(conf, session.as_ref(), faults);
-    let barbican = barbican::read(conf, session.as_ref(), faults);
+    let barbican = barbican::read(conf, session.as_ref(), machine, faults);
     Some(KeyManagerConfig {
         keystone: keystone?,
         barbican: barbican?,

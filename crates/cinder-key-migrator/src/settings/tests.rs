@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use key_migration::settings::KeyManagerBackend;
 use openstack_client::{
-    Credentials, DomainRef, Interface, PasswordCredentials, ProjectRef, ServerTrust, UserRef,
+    ApplicationCredentialRef, Credentials, DomainRef, Interface, PasswordCredentials, ProjectRef,
+    ServerTrust, TokenScope, UserRef,
 };
 use secrecy::ExposeSecret as _;
 
@@ -56,6 +57,7 @@ fn read_files_beside(
     let machine = Machine {
         hostname: "node7".into(),
         address: "192.0.2.7".into(),
+        ca_bundle: None,
     };
     read_with(&origin, running, sources, &machine)
 }
@@ -259,7 +261,7 @@ fn keystone_is_signed_in_to_as_keystone_authtoken_says() {
         name: "service".into(),
         domain: DomainRef::Id("default".into()),
     };
-    assert_eq!(password.project, project);
+    assert_eq!(password.scope, TokenScope::Project(project));
 }
 
 #[test]
@@ -298,7 +300,7 @@ fn former_names_are_understood_with_dashes_too() {
         name: "service".into(),
         domain,
     };
-    assert_eq!(password.project, project);
+    assert_eq!(password.scope, TokenScope::Project(project));
 }
 
 #[test]
@@ -309,7 +311,171 @@ fn ids_need_no_domain() {
     );
     let password = password(&config.keystone);
     assert_eq!(password.user, UserRef::Id("u1".into()));
-    assert_eq!(password.project, ProjectRef::Id("p1".into()));
+    let project = ProjectRef::Id("p1".into());
+    assert_eq!(password.scope, TokenScope::Project(project));
+}
+
+#[test]
+fn a_trust_stands_for_a_project() {
+    let sign_in = |scope: &str| {
+        format!(
+            "[keystone_authtoken]\nauth_type = password\nauth_url = http://k/\nuser_id = u1\n\
+             password = x\n{scope}"
+        )
+    };
+    let config = key_manager(&sign_in("trust_id = t1\n"));
+    let scope = TokenScope::Trust("t1".into());
+    assert_eq!(password(&config.keystone).scope, scope);
+    let text = sign_in("trust_id = t1\nproject_id = p1\n");
+    assert_eq!(
+        faults_of(&format!("{DATABASE}{FIXED_KEY}{text}")),
+        [
+            "0.conf:11: [keystone_authtoken] project_id: set beside trust_id, which stands for a \
+             project; take one of them out"
+        ]
+    );
+}
+
+#[test]
+fn a_token_for_no_project_is_refused_with_the_reason() {
+    for option in ["system_scope", "domain_id", "domain_name"] {
+        let faults = faults_of(&format!(
+            "{DATABASE}{FIXED_KEY}{SIGN_IN}{option} = secret\n"
+        ));
+        assert_eq!(
+            faults,
+            [format!(
+                "0.conf:13: [keystone_authtoken] {option}: asks for a token without a project, and \
+                 Barbican keeps secrets in projects; take it out, and set project_name and \
+                 project_domain_name"
+            )]
+        );
+    }
+}
+
+#[test]
+fn an_application_credential_is_found_by_its_id_or_by_its_name() {
+    let sign_in = |which: &str| {
+        format!(
+            "[keystone_authtoken]\nauth_type = v3applicationcredential\nauth_url = http://k/\n\
+             application_credential_secret = s3cr3t\n{which}"
+        )
+    };
+    let credential = |which: &str| match key_manager(&sign_in(which)).keystone.credentials {
+        Credentials::Application(found) => {
+            assert_eq!(found.secret.expose_secret(), "s3cr3t");
+            found.credential
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        credential("application_credential_id = a1\nusername = cinder\n"),
+        ApplicationCredentialRef::Id("a1".into())
+    );
+    assert_eq!(
+        credential("application_credential_name = a\nusername = cinder\nuser_domain_id = d\n"),
+        ApplicationCredentialRef::Name {
+            name: "a".into(),
+            user: UserRef::Name {
+                name: "cinder".into(),
+                domain: DomainRef::Id("d".into()),
+            },
+        }
+    );
+    let faults = faults_of(&format!("{DATABASE}{FIXED_KEY}{}", sign_in("")));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].contains("application_credential_id is not set"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn another_way_to_sign_in_is_refused_by_its_option() {
+    let text = SIGN_IN.replace("auth_type = password", "auth_type = v3oidcpassword");
+    let faults = faults_of(&format!("{DATABASE}{FIXED_KEY}{text}"));
+    assert_eq!(
+        faults,
+        [
+            "0.conf:6: [keystone_authtoken] auth_type: expected password, v3password or \
+             v3applicationcredential; this program cannot sign in in another way"
+        ]
+    );
+}
+
+#[test]
+fn a_certificate_of_our_own_is_shown_to_both_unless_barbican_has_another() {
+    let both = format!("{SIGN_IN}certfile = /c.pem\nkeyfile = /k.pem\nsplit_loggers = true\n");
+    let config = key_manager(&both);
+    let shown = config.keystone.certificate.expect("a certificate");
+    assert_eq!(shown.certificate, PathBuf::from("/c.pem"));
+    assert!(shown.certificate_option.ends_with("] certfile"));
+    let (key, option) = shown.key.clone().expect("a key of its own");
+    assert_eq!(key, PathBuf::from("/k.pem"));
+    assert!(option.ends_with("0.conf:14: [keystone_authtoken] keyfile"));
+    assert_eq!(config.barbican.certificate, Some(shown));
+
+    let config = key_manager(&format!(
+        "{both}[barbican]\ncertfile = /both.pem\ncafile = /b.pem\ntimeout = 3\n"
+    ));
+    let shown = config.barbican.certificate.expect("a certificate");
+    assert_eq!(shown.certificate, PathBuf::from("/both.pem"));
+    assert_eq!(shown.key, None);
+    let ServerTrust::Bundle { path, .. } = config.barbican.trust else {
+        panic!("the bundle is lost");
+    };
+    assert_eq!(path, PathBuf::from("/b.pem"));
+    assert_eq!(config.barbican.timeouts.total, Duration::from_secs(3));
+    assert_eq!(config.keystone.trust, ServerTrust::System);
+}
+
+#[test]
+fn the_environments_bundle_counts_where_no_option_names_one() {
+    let machine = Machine {
+        hostname: "h".into(),
+        address: "192.0.2.7".into(),
+        ca_bundle: Some(("REQUESTS_CA_BUNDLE", "/env.pem".into())),
+    };
+    let bundle = |path: &str, option: &str| ServerTrust::Bundle {
+        path: path.into(),
+        option: option.into(),
+    };
+    let from_environment = bundle("/env.pem", "environment variable REQUESTS_CA_BUNDLE");
+    for (text, keystone, barbican) in [
+        ("", &from_environment, &from_environment),
+        (
+            "[barbican]\nverify_ssl = true\n",
+            &from_environment,
+            &from_environment,
+        ),
+        (
+            "cafile = /k.pem\n",
+            &bundle("/k.pem", "default: [keystone_authtoken] cafile"),
+            &bundle("/k.pem", "default: [keystone_authtoken] cafile"),
+        ),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("0.conf");
+        let text = format!("{DATABASE}{FIXED_KEY}{SIGN_IN}{text}");
+        std::fs::write(&path, &text).expect("a writable directory");
+        let sources = Sources {
+            inputs: vec![Input::File(path)],
+            search: Search::new("cinder", "cinder-volume", None).etc(directory.path()),
+            environment: Environment::default(),
+        };
+        let origin = Origin {
+            inputs: Vec::new(),
+            services: Vec::new(),
+        };
+        let read = read_with(&origin, &[], sources, &machine).expect("no faults");
+        let config = read.key_manager.expect("a key manager");
+        let paths = |trust: &ServerTrust| match trust {
+            ServerTrust::Bundle { path, .. } => path.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(paths(&config.keystone.trust), paths(keystone), "{text}");
+        assert_eq!(paths(&config.barbican.trust), paths(barbican), "{text}");
+    }
 }
 
 #[test]

@@ -81,10 +81,13 @@ impl BarbicanKeyManager {
             checked_url(endpoint, || "[barbican] barbican_endpoint".into())?;
         }
         let keystone = session.config();
-        let client = if (&keystone.trust, keystone.timeouts) == (&config.trust, config.timeouts) {
+        let same = keystone.trust == config.trust
+            && keystone.certificate == config.certificate
+            && keystone.timeouts == config.timeouts;
+        let client = if same {
             session.client()
         } else {
-            transport::client(&config.trust, config.timeouts)?
+            transport::client(&config.trust, config.certificate.as_ref(), config.timeouts)?
         };
         Ok(Self {
             transport: Transport::new(client, Api::Barbican, observer),

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::trouble::{Trouble, Verdict};
 use super::{Ask, BarbicanKeyManager, Heard, JSON, metadata, wire};
-use crate::config::{BarbicanConfig, Credentials, PasswordCredentials};
+use crate::config::{BarbicanConfig, Credentials, PasswordCredentials, TokenScope};
 use crate::observer::Operation;
 
 const OCTETS: &str = "application/octet-stream";
@@ -20,8 +20,13 @@ const OCTETS: &str = "application/octet-stream";
 impl KeyManager for BarbicanKeyManager {
     fn identity(&self) -> String {
         let keystone = self.session.config();
-        let Credentials::Password(PasswordCredentials { user, project, .. }) =
-            &keystone.credentials;
+        let signed_in = match &keystone.credentials {
+            Credentials::Password(PasswordCredentials { user, scope, .. }) => match scope {
+                TokenScope::Project(project) => format!("{user:?} {project:?}"),
+                TokenScope::Trust(trust) => format!("{user:?} trust {trust:?}"),
+            },
+            Credentials::Application(application) => format!("{:?}", application.credential),
+        };
         let BarbicanConfig {
             endpoint,
             interface,
@@ -30,7 +35,7 @@ impl KeyManager for BarbicanKeyManager {
         } = &self.config;
         let at = endpoint.as_ref().map(Url::as_str);
         let url = keystone.auth_url.as_str();
-        format!("{url} {user:?} {project:?} {at:?} {interface:?} {region_name:?}")
+        format!("{url} {signed_in} {at:?} {interface:?} {region_name:?}")
     }
 
     async fn probe(&self, request: RequestId) -> Result<(), Fault> {

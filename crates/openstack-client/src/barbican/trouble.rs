@@ -183,7 +183,13 @@ impl BarbicanKeyManager {
         Fault::new(
             Reason::BarbicanUnreachable,
             format!("Barbican at {base} cannot be reached: {text}"),
-            remedy::service_away(option, &self.config.trust),
+            remedy::service_away(
+                option,
+                "barbican",
+                &self.config.trust,
+                self.config.certificate.as_ref(),
+                text,
+            ),
         )
     }
 }

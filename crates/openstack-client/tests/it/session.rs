@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use key_migration::ports::{KeyManager, SecretError};
 use key_migration::reasons::Reason;
-use openstack_client::{Credentials, DomainRef, Interface, ProjectRef, UserRef};
+use openstack_client::{Credentials, DomainRef, Interface, ProjectRef, TokenScope, UserRef};
 use sandbox_cloud::{Cloud, Fault, Operation, Service};
 
 use crate::Stage;
@@ -153,7 +153,7 @@ async fn users_and_projects_may_be_named_by_id() {
         panic!("a password");
     };
     credentials.user = UserRef::Id(stage.cinder.id.clone());
-    credentials.project = ProjectRef::Id(stage.service.id.clone());
+    credentials.scope = TokenScope::Project(ProjectRef::Id(stage.service.id.clone()));
     let manager = manager(config, barbican());
     let token = manager.session().token(request()).await.expect("a token");
     assert_eq!(token.user_id().as_str(), stage.cinder.id);

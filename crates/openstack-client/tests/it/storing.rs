@@ -117,7 +117,8 @@ async fn the_remedy_names_domains_that_are_not_the_default_one() {
     let openstack_client::Credentials::Password(credentials) = &mut config.credentials else {
         panic!("a password");
     };
-    credentials.project = openstack_client::ProjectRef::Id(service.id.clone());
+    let project = openstack_client::ProjectRef::Id(service.id.clone());
+    credentials.scope = openstack_client::TokenScope::Project(project);
     let manager = manager(config, barbican());
     let Err(StoreError::NotStored(fault)) =
         manager.store(&name("1"), &fixed_key(), request()).await

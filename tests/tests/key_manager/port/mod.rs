@@ -14,7 +14,8 @@ use key_migration::reasons::Fault;
 use key_migrator_tests::{Cloud, User};
 use openstack_client::{
     Api, BarbicanConfig, BarbicanKeyManager, Credentials, DomainRef, KeystoneConfig, Operation,
-    Outcome, PasswordCredentials, ProjectRef, RequestObserver, ServerTrust, Timeouts, UserRef,
+    Outcome, PasswordCredentials, ProjectRef, RequestObserver, ServerTrust, Timeouts, TokenScope,
+    UserRef,
 };
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -35,12 +36,13 @@ fn keystone(cloud: &impl Cloud, user: &User) -> Result<KeystoneConfig> {
                 domain: DomainRef::Name(user.user_domain_name.clone()),
             },
             password: user.password.clone().into(),
-            project: ProjectRef::Name {
+            scope: TokenScope::Project(ProjectRef::Name {
                 name: user.project_name.clone(),
                 domain: DomainRef::Name(user.project_domain_name.clone()),
-            },
+            }),
         }),
         trust: ServerTrust::System,
+        certificate: None,
         timeouts: timeouts(),
     })
 }

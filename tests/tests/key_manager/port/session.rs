@@ -9,7 +9,7 @@ use key_migration::reasons::{Fault, Reason};
 use key_migrator_tests::User;
 use openstack_client::{
     BarbicanConfig, BarbicanKeyManager, Credentials, DomainRef, Interface, Operation, Outcome,
-    ProjectRef, UserRef,
+    ProjectRef, TokenScope, UserRef,
 };
 
 use super::{Counter, barbican, key, key_manager, keystone, name, request};
@@ -163,7 +163,8 @@ async fn names_and_ids_sign_in_alike(cloud: &impl Testbed) -> Result<()> {
         let Credentials::Password(credentials) = &mut config.credentials else {
             anyhow::bail!("a password");
         };
-        (credentials.user, credentials.project) = (user, project);
+        credentials.user = user;
+        credentials.scope = TokenScope::Project(project);
         let manager = BarbicanKeyManager::new(config, barbican(cloud), Arc::new(()))?;
         let token = manager.session().token(request()).await?;
         for (named, id, name) in [

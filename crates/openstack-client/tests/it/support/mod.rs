@@ -9,7 +9,7 @@ use key_migration::fixed_key::FixedKey;
 use key_migration::ids::{RequestId, ResourceKind, RowRef, SecretName};
 use openstack_client::{
     BarbicanConfig, BarbicanKeyManager, Credentials, DomainRef, KeystoneConfig,
-    PasswordCredentials, ProjectRef, ServerTrust, Timeouts, UserRef,
+    PasswordCredentials, ProjectRef, ServerTrust, Timeouts, TokenScope, UserRef,
 };
 use serde_json::{Value, json};
 
@@ -27,12 +27,13 @@ pub(crate) fn keystone(auth_url: &str) -> KeystoneConfig {
                 domain: DomainRef::Name("Default".into()),
             },
             password: PASSWORD.into(),
-            project: ProjectRef::Name {
+            scope: TokenScope::Project(ProjectRef::Name {
                 name: "service".into(),
                 domain: DomainRef::Name("Default".into()),
-            },
+            }),
         }),
         trust: ServerTrust::System,
+        certificate: None,
         timeouts: timeouts(),
     }
 }
