@@ -13,6 +13,8 @@ pub mod http;
 pub mod log;
 pub mod million;
 pub mod mutator;
+pub mod owner;
+pub mod pgbouncer;
 pub mod program;
 pub mod python;
 pub mod real_cloud;

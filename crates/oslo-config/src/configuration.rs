@@ -12,8 +12,8 @@ use crate::{Error, MissingOption, Opt, OptionError, Origin, Value};
 /// asks for harms nobody, as in oslo.config.
 #[derive(Debug)]
 pub struct Config {
-    registry: Registry,
-    layers: Layers,
+    pub(crate) registry: Registry,
+    pub(crate) layers: Layers,
 }
 
 impl Config {

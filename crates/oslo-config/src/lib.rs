@@ -3,6 +3,7 @@
 mod configuration;
 mod error;
 mod layers;
+mod listing;
 mod opt;
 mod origin;
 mod parser;
@@ -15,6 +16,7 @@ mod value;
 
 pub use configuration::Config;
 pub use error::{Error, MissingOption, OptionError};
+pub use listing::{Setting, Shown};
 pub use opt::Opt;
 pub use origin::Origin;
 pub use registry::Registry;

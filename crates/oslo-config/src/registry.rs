@@ -59,6 +59,11 @@ impl Registry {
         group != DEFAULT && self.groups.contains_key(group)
     }
 
+    /// All options in the order of their groups and names.
+    pub(crate) fn declarations(&self) -> impl Iterator<Item = &Declaration> {
+        self.groups.values().flat_map(BTreeMap::values)
+    }
+
     /// The option of this name, or the one that had it formerly.
     pub(crate) fn find(&self, group: &str, name: &str) -> Option<&Declaration> {
         let declared = |group: &str, name: &str| self.groups.get(group)?.get(name);

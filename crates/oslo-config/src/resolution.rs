@@ -14,6 +14,7 @@ pub(crate) struct Resolution<'c> {
     layers: &'c Layers,
     /// The groups and names being fetched, each referred to by the one before it.
     chain: Vec<(String, String)>,
+    met_a_secret: bool,
 }
 
 pub(crate) struct Failure {
@@ -38,7 +39,13 @@ impl<'c> Resolution<'c> {
             registry,
             layers,
             chain: Vec::new(),
+            met_a_secret: false,
         }
+    }
+
+    /// Whether what was fetched is a secret, or refers to one, however deep.
+    pub(crate) fn has_met_a_secret(&self) -> bool {
+        self.met_a_secret
     }
 
     /// The value of an option looked up as `group` and `name`; these differ from the option's own
@@ -50,6 +57,7 @@ impl<'c> Resolution<'c> {
         option: &Declaration,
     ) -> Result<Option<Parsed>, Failure> {
         self.chain.push((group.to_owned(), name.to_owned()));
+        self.met_a_secret |= option.is_secret();
         if option.kind == Kind::Multi {
             let value = self.several(group, name, option);
             self.chain.pop();

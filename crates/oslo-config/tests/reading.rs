@@ -438,3 +438,26 @@ fn a_home_directory_that_is_not_known_is_not_searched() {
     assert_eq!(conf.require(&HOST).unwrap(), "etc");
     assert_eq!(conf.files(), [Path::new(&node.file())]);
 }
+
+#[test]
+fn all_options_are_listed_with_their_origin_and_without_secrets() {
+    let node = Node::with(
+        "[DEFAULT]\ndebug = yes\nhost = h-$key_manager.fixed_key\nnames = a, b\n\
+         [keymgr]\nfixed_key = s3cret\n[key_migrator]\nworkers = none\n",
+    );
+    let conf = node.conf();
+    let file = node.file();
+    let file = file.display();
+    let listed: Vec<String> = conf.settings().map(|setting| setting.to_string()).collect();
+    for line in [
+        format!("[DEFAULT] debug = True ({file}:2)"),
+        format!("[DEFAULT] host = **** ({file}:3)"),
+        format!("[DEFAULT] names = ['a', 'b'] ({file}:4)"),
+        format!("[key_manager] fixed_key = **** ({file}:6)"),
+        "[key_migrator] interval = 60 (default)".to_owned(),
+        format!("{file}:8: [key_migrator] workers: expected an integer of at least 1"),
+    ] {
+        assert!(listed.contains(&line), "{line} in {listed:#?}");
+    }
+    assert!(!listed.join(" ").contains("s3cret"), "{listed:#?}");
+}

@@ -235,6 +235,14 @@ impl CinderDatabase {
         &self.connection_url
     }
 
+    /// The same, for a program that connects to another port: that of something in between.
+    #[must_use]
+    pub fn reached_at(mut self, port: u16, instead: u16) -> Self {
+        let (port, instead) = (format!(":{port}/"), format!(":{instead}/"));
+        self.connection_url = self.connection_url.replace(&port, &instead);
+        self
+    }
+
     /// Which kind of database this is.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
@@ -417,11 +425,25 @@ impl CinderDatabase {
             pool,
             _storage: storage,
         };
-        let sql = "SELECT id FROM volume_types WHERE name = '__DEFAULT__'";
-        database.default_volume_type_id =
-            on_pool!(database, pool => sqlx::query_scalar(sql).fetch_one(pool).await?);
+        database.default_volume_type_id = database.volume_type().await?;
         database.columns = database.read_columns().await?;
         Ok(database)
+    }
+
+    /// The ID of the default volume type, which Cinder has made itself since Train.
+    async fn volume_type(&self) -> Result<String> {
+        let sql = "SELECT id FROM volume_types WHERE name = '__DEFAULT__'";
+        let found: Option<String> =
+            on_pool!(self, pool => sqlx::query_scalar(sql).fetch_optional(pool).await?);
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        let id = Uuid::new_v4().to_string();
+        let sql = format!(
+            "INSERT INTO volume_types (id, name, deleted) VALUES ('{id}', '__DEFAULT__', false)"
+        );
+        self.execute(&sql).await?;
+        Ok(id)
     }
 
     async fn read_columns(&self) -> Result<BTreeSet<(String, String)>> {
@@ -445,13 +467,13 @@ impl CinderDatabase {
     }
 
     async fn resource(&self, table: &'static str, id: Uuid) -> Result<Resource> {
-        let text = match self.dialect() {
-            Dialect::MariaDb => "CHAR",
-            Dialect::Postgres | Dialect::Sqlite => "TEXT",
+        let updated_at = match self.dialect() {
+            Dialect::MariaDb => "CAST(updated_at AS CHAR)",
+            Dialect::Postgres => "TO_CHAR(updated_at, 'YYYY-MM-DD HH24:MI:SS.US')",
+            Dialect::Sqlite => "updated_at",
         };
         let sql = format!(
-            "SELECT encryption_key_id, CAST(updated_at AS {text}) AS updated_at, status, user_id \
-             FROM {table} WHERE id = "
+            "SELECT encryption_key_id, {updated_at}, status, user_id FROM {table} WHERE id = "
         );
         let row = on_pool!(self, pool => {
             let mut query = QueryBuilder::new(sql);

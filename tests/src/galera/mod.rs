@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::free_port::free_port;
+use crate::owner::owner;
 use crate::services::MariaDb;
 
 const NODES: usize = 3;
@@ -271,20 +272,6 @@ fn as_user(user: &str, program: &str) -> Command {
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8");
     command
-}
-
-/// The IDs of a user and its group.
-fn owner(user: &str) -> Result<(u32, u32)> {
-    let passwords = std::fs::read_to_string("/etc/passwd")?;
-    let line = passwords
-        .lines()
-        .find(|line| line.split(':').next() == Some(user));
-    let mut fields = line
-        .with_context(|| format!("no user {user}"))?
-        .split(':')
-        .skip(2);
-    let mut id = || anyhow::Ok(fields.next().context("an ID")?.parse::<u32>()?);
-    Ok((id()?, id()?))
 }
 
 fn tail(log: &Path) -> String {

@@ -25,6 +25,7 @@ pub(super) struct Plan {
     pub(super) asked_for: Vec<Service>,
     pub(super) services: Vec<ServiceEnvironment>,
     pub(super) warnings: Vec<String>,
+    options: Vec<String>,
 }
 
 impl Plan {
@@ -64,11 +65,15 @@ impl Plan {
             asked_for: configuration.asked_for,
             services: services.collect(),
             warnings: configuration.warnings,
+            options: configuration.options,
         })
     }
 
-    /// Says what is odd but harmless.
-    pub(super) fn log_warnings(&self) {
+    /// Tells, to whoever debugs, every option, and to everybody what is odd but harmless.
+    pub(super) fn log_what_was_read(&self) {
+        for option in &self.options {
+            tracing::debug!("{option}");
+        }
         for warning in &self.warnings {
             tracing::warn!("{warning}");
         }

@@ -73,7 +73,7 @@ async fn start(
     let mut supervisor = Supervisor::new(mode)?;
     let requests = RequestDurations::new();
     let plan = Plan::new(configuration, &requests)?;
-    plan.log_warnings();
+    plan.log_what_was_read();
     let listener = bind(&plan.listen, mode).await?;
     say_hello(&plan, listener.as_ref());
 

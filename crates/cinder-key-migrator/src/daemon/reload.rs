@@ -50,7 +50,7 @@ impl Reloader {
     }
 
     fn publish(&self, plan: Plan) {
-        plan.log_warnings();
+        plan.log_what_was_read();
         if plan.asked_for != self.running() {
             tracing::warn!("[key_migrator] services has changed: restart to run other services");
         }

@@ -160,9 +160,10 @@ pub(super) fn read(
     for option in plugin.secrets() {
         conf.register(option);
     }
-    let credentials = read_credentials(conf, &plugin, faults);
+    let auth_type = faults.check(conf.require(&plugin.auth_type));
     let auth_url = faults.check(conf.require(&plugin.auth_url));
     let auth_url = auth_url.and_then(|value| faults.check(url(conf, &plugin.auth_url, &value)));
+    let credentials = read_credentials(conf, auth_type, &plugin, faults);
     refuse_other_scopes(conf, &plugin, faults);
     let session = session?;
     Some(KeystoneConfig {
@@ -175,13 +176,14 @@ pub(super) fn read(
     })
 }
 
+/// Without an `auth_type` what else is missing is told as for a password, which most have.
 fn read_credentials(
     conf: &Config,
+    auth_type: Option<String>,
     plugin: &Plugin<'_>,
     faults: &mut Faults,
 ) -> Option<Credentials> {
-    let auth_type = faults.check(conf.require(&plugin.auth_type))?;
-    match auth_type.as_str() {
+    match auth_type.as_deref().unwrap_or("password") {
         "password" | "v3password" => {
             let user = read_user(conf, plugin, faults);
             let password = faults.check(conf.require(&plugin.password));

@@ -60,6 +60,8 @@ pub(crate) struct Configuration {
     pub(crate) key_manager: Option<KeyManagerConfig>,
     /// What is odd but harmless, one line each.
     pub(crate) warnings: Vec<String>,
+    /// Every option as it was read, one line each, without secrets.
+    pub(crate) options: Vec<String>,
 }
 
 /// What it takes to talk to Barbican.
@@ -218,6 +220,7 @@ fn translate(
             None => None,
         },
         warnings: database.warnings,
+        options: conf.settings().map(|setting| setting.to_string()).collect(),
     })
 }
 

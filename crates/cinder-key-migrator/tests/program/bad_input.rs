@@ -72,12 +72,32 @@ fn a_configuration_without_a_connection_names_the_option() {
 }
 
 #[test]
+fn a_parameter_of_the_database_url_that_cannot_be_used_is_named_without_its_url() {
+    refused(
+        "[database]\nconnection = mysql+pymysql://c:s3cr3t@h/d?ssl_ca=/nonexistent/ca.pem\n",
+        &[
+            "FILE:2: [database] connection: the database URL cannot be used; parameter 'ssl_ca' of \
+           the database URL: /nonexistent/ca.pem cannot be read (entity not found)",
+        ],
+    );
+    refused(
+        "[database]\nconnection = postgresql://c:s3cr3t@h/d?sslmode=s3cr3t\n",
+        &[
+            "FILE:2: [database] connection: the database URL cannot be used; parameter 'sslmode' of \
+           the database URL: expected one of disable, allow, prefer, require, verify-ca, \
+           verify-full",
+        ],
+    );
+}
+
+#[test]
 fn an_unknown_dialect_names_those_that_are_known() {
     refused(
         "[database]\nconnection = oracle://c:s3cr3t@h/cinder\n",
         &[
             "FILE:2: [database] connection: the database URL cannot be used; unknown dialect in the \
-           database URL: it must begin with mysql+pymysql://, mysql:// or sqlite:///",
+           database URL: it must begin with mysql+pymysql://, mysql://, postgresql+psycopg2://, \
+           postgresql:// or sqlite:///",
         ],
     );
 }
@@ -108,8 +128,8 @@ fn another_way_to_sign_in_is_refused() {
              password = s3cr3t\n"
         ),
         &[
-            "FILE:6: [keystone_authtoken] auth_type: expected password or v3password; this version \
-           cannot sign in in another way",
+            "FILE:6: [keystone_authtoken] auth_type: expected password, v3password or \
+           v3applicationcredential; this program cannot sign in in another way",
         ],
     );
 }

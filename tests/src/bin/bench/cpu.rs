@@ -47,6 +47,18 @@ impl Cpu {
         }
     }
 
+    /// What was used in this time and in another.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let mut by_name = self.by_name.clone();
+        for (name, seconds) in &other.by_name {
+            *by_name.entry(name.clone()).or_default() += seconds;
+        }
+        Self {
+            by_name,
+            busy: self.busy + other.busy,
+        }
+    }
+
     /// What one of them used, in seconds.
     pub(crate) fn of(&self, name: &str) -> f64 {
         self.by_name

@@ -2,6 +2,7 @@
 //! the program in turns, for several numbers of Barbican workers.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::Result;
 use key_migrator_tests::{Cloud, RealCloud, RoleWorld};
@@ -17,6 +18,7 @@ use crate::spread::Spread;
 /// One turn of each.
 struct Turn {
     limit: f64,
+    limit_took: Duration,
     limit_cpu: Cpu,
     upstream: Run,
     program: Run,
@@ -66,20 +68,28 @@ async fn turn(
     let (services, process) = (&started.services, started.pid()?);
     let own = std::process::id();
 
-    let generator = Generator::new(cloud, owner_id, keys).await?;
-    let before = Cpu::now(process, own)?;
-    let limit = per_second(keys, generator.run(in_flight).await?);
-    let limit_cpu = Cpu::now(process, own)?.since(&before);
+    // Half of the generator's keys before the program and half after it: what the machine gives
+    // changes within minutes.
+    let half = keys.div_ceil(2);
+    let before = Generator::new(cloud, owner_id, half).await?;
+    let after = Generator::new(cloud, owner_id, half).await?;
+    let ground = Ground::new(services, cloud, owner_id, keys).await?;
+
+    let start = Cpu::now(process, own)?;
+    let took = before.run(in_flight).await?;
+    let first = Cpu::now(process, own)?.since(&start);
+    let program = ground.run_program(process).await?;
+    drop(ground);
+    let start = Cpu::now(process, own)?;
+    let took = took + after.run(in_flight).await?;
+    let second = Cpu::now(process, own)?.since(&start);
 
     let ground = Ground::new(services, cloud, owner_id, keys).await?;
     let upstream = ground.run_upstream(services, process).await?;
-    drop(ground);
-
-    let ground = Ground::new(services, cloud, owner_id, keys).await?;
-    let program = ground.run_program(process).await?;
     Ok(Turn {
-        limit,
-        limit_cpu,
+        limit: per_second(2 * half, took),
+        limit_took: took,
+        limit_cpu: first.and(&second),
         upstream,
         program,
     })
@@ -89,7 +99,7 @@ fn heading(arguments: &Arguments, placement: Placement) -> String {
     format!(
         "### Real Barbican and MariaDB, {placement}\n\n\
          {keys} volumes with a snapshot each, a fresh database and project for each run; medians \
-         (least to most) of {pairs} turns of limit, upstream, program.\n\n\
+         (least to most) of {pairs} turns of limit and program, and of upstream.\n\n\
          | Barbican workers | limit, keys/s | upstream, keys/s | program, keys/s | \
          program / limit | program / upstream | program / upstream, whole processes |\n\
          |---|---|---|---|---|---|---|\n",
@@ -136,49 +146,46 @@ fn tell(
     )?;
     writeln!(
         details,
-        "Processor time a key with {workers} workers, ms:\n\n\
-         | | client | Barbican | MariaDB | Keystone | others on the machine |\n|---|---|---|---|---|---|"
+        "Processor time a key with {workers} workers, ms, and the number of processors that Barbican \
+         kept busy:\n\n\
+         | | client | Barbican | MariaDB | Keystone | others on the machine | busy with Barbican |\n\
+         |---|---|---|---|---|---|---|"
     )?;
-    tell_cpu(
-        details,
-        "limit",
-        keys,
-        turns.iter().map(|turn| &turn.limit_cpu),
-    )?;
-    tell_cpu(
-        details,
-        "upstream",
-        keys,
-        turns.iter().map(|turn| &turn.upstream.cpu),
-    )?;
-    tell_cpu(
-        details,
-        "program",
-        keys,
-        turns.iter().map(|turn| &turn.program.cpu),
-    )?;
+    let limit: Vec<_> = turns
+        .iter()
+        .map(|turn| (&turn.limit_cpu, turn.limit_took))
+        .collect();
+    let of_run = |run: fn(&Turn) -> &Run| -> Vec<(&Cpu, Duration)> {
+        let runs = turns.iter().map(run);
+        runs.map(|run| (&run.cpu, run.whole)).collect()
+    };
+    tell_cpu(details, "limit", keys, &limit)?;
+    tell_cpu(details, "upstream", keys, &of_run(|turn| &turn.upstream))?;
+    tell_cpu(details, "program", keys, &of_run(|turn| &turn.program))?;
     details.push('\n');
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some hundreds of keys")]
-fn tell_cpu<'a>(
-    details: &mut String,
-    who: &str,
-    keys: usize,
-    cpus: impl Iterator<Item = &'a Cpu> + Clone,
-) -> Result<()> {
+fn tell_cpu(details: &mut String, who: &str, keys: usize, runs: &[(&Cpu, Duration)]) -> Result<()> {
     let median = |seconds: &dyn Fn(&Cpu) -> f64| {
-        Spread::of(cpus.clone().map(|cpu| seconds(cpu) * 1000.0 / keys as f64)).median
+        let of_key = runs
+            .iter()
+            .map(|(cpu, _)| seconds(cpu) * 1000.0 / keys as f64);
+        Spread::of(of_key).median
     };
+    let busy = runs
+        .iter()
+        .map(|(cpu, took)| cpu.of("barbican") / took.as_secs_f64());
     writeln!(
         details,
-        "| {who} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+        "| {who} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} |",
         median(&|cpu| cpu.of("client")),
         median(&|cpu| cpu.of("barbican")),
         median(&|cpu| cpu.of("mariadb")),
         median(&|cpu| cpu.of("keystone")),
         median(&Cpu::others),
+        Spread::of(busy).median,
     )?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use key_migrator_tests::owner::owner;
 use key_migrator_tests::services::PostgreSql;
 use rustix::process::Signal;
 use sqlx::ConnectOptions as _;
@@ -116,17 +117,4 @@ async fn copy(from: &Path, to: &Path) -> Result<()> {
         from.display()
     );
     Ok(())
-}
-
-fn owner(user: &str) -> Result<(u32, u32)> {
-    let passwords = std::fs::read_to_string("/etc/passwd")?;
-    let line = passwords
-        .lines()
-        .find(|line| line.split(':').next() == Some(user));
-    let mut fields = line
-        .with_context(|| format!("no user {user}; tests/run installs the package that makes it"))?
-        .split(':')
-        .skip(2);
-    let mut id = || anyhow::Ok(fields.next().context("an ID")?.parse::<u32>()?);
-    Ok((id()?, id()?))
 }

@@ -93,7 +93,8 @@ macro_rules! contract {
         $($(
             #[tokio::test]
             async fn $case() -> anyhow::Result<()> {
-                cases::$room::$case(&$fresh().await?).await
+                let fresh = $fresh().await?;
+                cases::$room::$case(&fresh).await
             }
         )*)*
     };

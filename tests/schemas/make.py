@@ -1,6 +1,6 @@
 """Make the tables of an old Cinder, by that release's own migrations.
 
-    python migrate.py CINDER URL
+    python make.py CINDER URL
 
 CINDER is the unpacked package of a release up to 18 (Wallaby), whose migrations
 are written for sqlalchemy-migrate; URL names an empty database. It needs a
@@ -35,6 +35,7 @@ def stand_ins():
     cinder = stand_in("cinder")
     cinder.exception = stand_in("cinder.exception", ValidationError=ValueError)
     stand_in("cinder.i18n", _=str)
+    stand_in("cinder.quota")
     volume = stand_in("cinder.volume")
     volume.group_types = stand_in(
         "cinder.volume.group_types",
@@ -71,6 +72,11 @@ def main(package, url):
     stand_ins()
     quotas()
     engine = sqlalchemy.create_engine(url)
+    # The table in which sqlalchemy-migrate itself counts; one migration alters it.
+    engine.execute(
+        "CREATE TABLE migrate_version (repository_id VARCHAR(250) NOT NULL PRIMARY KEY,"
+        " repository_path TEXT, version INTEGER)"
+    )
     for name, module in versions(pathlib.Path(package)):
         print(name, file=sys.stderr)
         module.upgrade(engine)
