@@ -12,6 +12,7 @@ pub mod galera;
 pub mod http;
 pub mod log;
 pub mod million;
+pub mod multiplexer;
 pub mod mutator;
 pub mod owner;
 pub mod pgbouncer;

@@ -1,7 +1,6 @@
 //! PgBouncer before the private PostgreSQL, handing out its few connections transaction by
 //! transaction, as most sites run it.
 
-use std::ops::Deref;
 use std::os::unix::fs::chown;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::database::CinderDatabase;
 use crate::free_port::free_port;
 use crate::owner::owner;
 use crate::services::PostgreSql;
@@ -25,45 +23,21 @@ const USER: &str = "postgres";
 const POOL_SIZE: usize = 6;
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A Cinder database that is reached through a PgBouncer of its own.
+/// It ends when it is dropped.
 #[derive(Debug)]
-pub struct Bounced {
-    database: CinderDatabase,
-    _bouncer: PgBouncer,
-}
-
-#[derive(Debug)]
-struct PgBouncer {
+pub struct PgBouncer {
     _process: Child,
     _folder: TempDir,
     port: u16,
 }
 
-impl Bounced {
-    /// The same database, reached so.
+impl PgBouncer {
+    /// Starts one before this server.
     ///
     /// # Errors
     ///
-    /// When PgBouncer does not start.
-    pub async fn before(database: CinderDatabase, server: &PostgreSql) -> Result<Self> {
-        let bouncer = PgBouncer::start(server).await?;
-        Ok(Self {
-            database: database.reached_at(server.port, bouncer.port),
-            _bouncer: bouncer,
-        })
-    }
-}
-
-impl Deref for Bounced {
-    type Target = CinderDatabase;
-
-    fn deref(&self) -> &CinderDatabase {
-        &self.database
-    }
-}
-
-impl PgBouncer {
-    async fn start(server: &PostgreSql) -> Result<Self> {
+    /// When it does not start.
+    pub async fn before(server: &PostgreSql) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let users = folder.path().join("users.txt");
@@ -108,6 +82,12 @@ impl PgBouncer {
             _folder: folder,
             port,
         })
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 }
 

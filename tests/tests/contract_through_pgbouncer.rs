@@ -6,15 +6,23 @@
 mod cases;
 
 use anyhow::Result;
-use key_migrator_tests::pgbouncer::Bounced;
+use key_migrator_tests::database::Through;
+use key_migrator_tests::pgbouncer::PgBouncer;
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Volume,
 };
 
-async fn fresh() -> Result<Bounced> {
+async fn fresh() -> Result<Through<PgBouncer>> {
     let services = Services::from_env();
     let database = CinderDatabase::new(&services, Dialect::Postgres).await?;
-    Bounced::before(database, &services.postgresql).await
+    let bouncer = PgBouncer::before(&services.postgresql).await?;
+    let port = bouncer.port();
+    Ok(Through::new(
+        database,
+        services.postgresql.port,
+        port,
+        bouncer,
+    ))
 }
 
 contract!(fresh);

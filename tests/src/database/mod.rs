@@ -2,6 +2,7 @@
 
 mod insert;
 mod storage;
+mod through;
 
 use std::collections::BTreeSet;
 
@@ -11,6 +12,8 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Connection, QueryBuilder};
 use uuid::Uuid;
+
+pub use self::through::Through;
 
 use self::storage::{MariaDbDatabase, PostgresDatabase, Storage};
 use crate::rows::{Insert, ZERO_KEY};
@@ -233,14 +236,6 @@ impl CinderDatabase {
     #[must_use]
     pub fn connection_url(&self) -> &str {
         &self.connection_url
-    }
-
-    /// The same, for a program that connects to another port: that of something in between.
-    #[must_use]
-    pub fn reached_at(mut self, port: u16, instead: u16) -> Self {
-        let (port, instead) = (format!(":{port}/"), format!(":{instead}/"));
-        self.connection_url = self.connection_url.replace(&port, &instead);
-        self
     }
 
     /// Which kind of database this is.
