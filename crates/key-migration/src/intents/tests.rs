@@ -190,3 +190,113 @@ fn a_secret_that_moves_to_another_row_is_not_its_former_rows() {
     assert!(intents.superseded_of(&row("a")).is_empty());
     assert_eq!(intents.superseded_of(&row("b")), [secret(1)].into());
 }
+
+#[test]
+fn what_a_look_found_again_takes_the_place_of_what_was_known_of_it_alone() {
+    let now = Instant::now();
+    let mut intents = Intents::default();
+    intents.add_leftover(&row("a"), &stored_secret(1, Duration::ZERO), now);
+    intents.add_found(&row("a"), secret(2), now);
+    let left: Vec<SecretId> = intents.leftovers(&row("a")).collect();
+    assert_eq!(left, [secret(2), secret(1)]);
+}
+
+#[test]
+fn a_row_that_needs_nothing_tells_what_was_stored_for_it() {
+    let now = Instant::now();
+    let mut intents = Intents::default();
+    intents.keep(&row("a"), Candidate::found(secret(1)));
+    intents.add_leftover(&row("a"), &stored_secret(2, Duration::ZERO), now);
+    intents.keep(&row("b"), Candidate::found(secret(3)));
+    assert_eq!(intents.lost(&row("a")), [secret(1), secret(2)]);
+    assert_eq!(intents.superseded_of(&row("a")).len(), 2);
+    assert!(!intents.is_open(&row("a")) && intents.is_open(&row("b")));
+}
+
+#[test]
+fn a_spare_is_what_the_row_does_not_hold_and_nobody_else_can_know() {
+    let now = Instant::now();
+    let here = Candidate::stored(secret(1), now);
+    let with = |candidate| {
+        let mut intents = Intents::default();
+        intents.keep(&row("a"), candidate);
+        intents
+    };
+    assert_eq!(with(here).take_spare(&row("a"), secret(1), now), None);
+    let mut intents = with(here);
+    assert_eq!(intents.take_spare(&row("a"), secret(2), now), Some(here));
+    assert!(!intents.is_open(&row("a")), "it is handed out once");
+    let found = Candidate::found(secret(1));
+    assert_eq!(with(found).take_spare(&row("a"), secret(2), now), None);
+}
+
+#[test]
+fn a_listing_adds_what_is_ours_and_not_known() {
+    let now = Instant::now();
+    let young = Duration::ZERO;
+    let added = |intents: &mut Intents, found: &StoredSecret| {
+        intents.add_leftover(&row("a"), found, now);
+        intents.leftovers(&row("a")).count()
+    };
+    let mut intents = Intents::default();
+    intents.keep(&row("a"), Candidate::stored(secret(1), now));
+    assert_eq!(
+        added(&mut intents, &stored_secret(1, young)),
+        0,
+        "it waits here"
+    );
+    assert_eq!(added(&mut intents, &stored_secret(2, young)), 1);
+
+    let others = StoredSecret {
+        created_by_us: false,
+        ..stored_secret(3, young)
+    };
+    assert_eq!(added(&mut Intents::default(), &others), 0);
+
+    // W10: once it may be adopted by anybody it may be by us.
+    for (age, count) in [
+        (young, 0),
+        (ADOPTABLE_AGE - Duration::from_secs(1), 0),
+        (ADOPTABLE_AGE, 1),
+        (ADOPTABLE_AGE * 2, 1),
+    ] {
+        let mut intents = Intents::default();
+        intents.add_superseded(&row("a"), secret(4));
+        assert_eq!(
+            added(&mut intents, &stored_secret(4, age)),
+            count,
+            "{age:?}"
+        );
+        assert_eq!(added(&mut intents, &stored_secret(5, age)), count + 1);
+    }
+}
+
+#[test]
+fn a_late_look_is_made_early_once_and_for_the_last_time_when_it_is_due() {
+    let now = Instant::now();
+    let due = now + LATE_LOOK;
+    let mut intents = Intents::default();
+    intents.park(&row("a"), Duration::ZERO, now);
+    assert!(!intents.found_nothing(&row("a"), now));
+    let again = now + SECOND_LOOK;
+    assert!(intents.found_nothing(&row("a"), again));
+    let due = due + SECOND_LOOK;
+    assert_eq!(intents.late_looks(false, again), []);
+    assert_eq!(intents.late_looks(true, again), [row("a")]);
+    intents.looked_again(&row("a"), again);
+    assert_eq!(intents.late_looks(true, again), [], "early once");
+    assert_eq!(intents.late_looks(false, due), [row("a")]);
+    intents.looked_again(&row("a"), due);
+    assert_eq!(intents.late_looks(true, due), []);
+    let told = intents.take_journal();
+    assert_eq!(told.last(), Some(&(row("a"), Event::LookedAgain)));
+}
+
+#[test]
+fn a_payload_that_is_wrong_is_remembered_until_it_is_not() {
+    let mut intents = Intents::default();
+    intents.set_mismatch(&row("a"), secret(1));
+    assert_eq!(intents.mismatch(), Some((row("a"), secret(1))));
+    intents.clear_mismatch();
+    assert_eq!(intents.mismatch(), None);
+}
