@@ -7,6 +7,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use key_migration::ids::{ResourceKind, RowId, RowRef, SecretId};
 use key_migration::ports::{CinderDatabase, DatabaseError};
+use key_migration::reasons::Fault;
 use key_migration::rows::{
     Census, FreshRow, Holder, RowKey, ScannedRow, Scope, SharedRow, Swap, SwapOutcome,
 };
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::backup_users::BackupUsers;
-use crate::connection::ConnectionConfig;
+use crate::connection::{ConnectionConfig, OPTION};
 use crate::failure::Failure;
 use crate::references::{self, Among};
 use crate::session::{Lease, Pool};
@@ -35,6 +36,8 @@ pub struct CinderDb {
     pool: Pool,
     backup_users: BackupUsers,
     held: Semaphore,
+    /// The option that leads to the database, as remedies name it.
+    option: String,
 }
 
 impl CinderDb {
@@ -45,6 +48,7 @@ impl CinderDb {
             pool: Pool::new(config.target),
             backup_users: BackupUsers::default(),
             held: Semaphore::new(HELD_AT_ONCE),
+            option: config.option,
         }
     }
 
@@ -58,6 +62,19 @@ impl CinderDb {
             lease.settle(done)
         })
         .await
+    }
+
+    /// The failure, with the place of the option in its remedy.
+    fn told(&self, failure: Failure) -> DatabaseError {
+        let placed = |mut fault: Fault| {
+            fault.remedy = fault.remedy.replacen(OPTION, &self.option, 1);
+            fault
+        };
+        match DatabaseError::from(failure) {
+            DatabaseError::Unreachable(fault) => DatabaseError::Unreachable(placed(fault)),
+            DatabaseError::Refused(fault) => DatabaseError::Refused(placed(fault)),
+            contended @ DatabaseError::Contended(_) => contended,
+        }
     }
 
     async fn run<'d, T, F>(
@@ -79,7 +96,7 @@ impl CinderDb {
             answer.unwrap_or_else(|_| Err(Failure::timed_out(what, limit.as_secs())))
         };
         let done = attempt.retry(waits).when(Failure::may_pass).await;
-        done.map_err(DatabaseError::from)
+        done.map_err(|failure| self.told(failure))
     }
 }
 

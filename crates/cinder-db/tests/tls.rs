@@ -18,6 +18,7 @@ use mariadb::Server;
 /// Asks the database at this URL.
 async fn ask(url: String) -> Result<u64, DatabaseError> {
     let (config, _) = ConnectionConfig::parse(&SecretString::from(url)).expect("a valid URL");
+    let config = config.set_at("cinder.conf:42");
     let scope = Scope::Backups(vec!["h".into()]);
     CinderDb::new(config).count_zero_rows(&scope).await
 }
@@ -61,7 +62,7 @@ async fn mariadb_is_believed_as_far_as_the_url_says() -> Result<()> {
     assert_says(
         &fault(server.url("", "ssl_verify_cert=true")).await?,
         "issued by an authority that is not trusted",
-        "let ssl_ca (PostgreSQL: sslrootcert) in [database] connection name a file",
+        "let ssl_ca (PostgreSQL: sslrootcert) in cinder.conf:42: [database] connection name a file",
     );
 
     server
@@ -153,7 +154,7 @@ async fn postgresql_is_believed_as_far_as_sslmode_says() -> Result<()> {
     assert_says(
         &fault(format!("{}?sslmode=require", database.connection_url())).await?,
         "the server does not offer it",
-        "PostgreSQL: sslmode) out of [database] connection",
+        "PostgreSQL: sslmode) out of cinder.conf:42: [database] connection",
     );
 
     let other = authority.certify("db.example.org", Validity::Good)?;

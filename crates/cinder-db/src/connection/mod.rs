@@ -18,9 +18,14 @@ use self::parameters::Parameters;
 pub(crate) use self::postgresql::PostgresTarget;
 use self::url::UrlParts;
 
+/// The option, as every remedy of this crate names it first.
+pub(crate) const OPTION: &str = "[database] connection";
+
 /// Where Cinder's database is, and how to sign in. Nothing of it can be printed.
 pub struct ConnectionConfig {
     pub(crate) target: Target,
+    /// The option as remedies name it.
+    pub(crate) option: String,
 }
 
 /// A database of one of the supported kinds.
@@ -143,7 +148,15 @@ impl ConnectionConfig {
             "sqlite" => sqlite_target(&parts, parameters)?,
             _ => return Err(ConnectionError::UnknownDialect),
         };
-        Ok((Self { target }, warnings))
+        let option = OPTION.to_owned();
+        Ok((Self { target, option }, warnings))
+    }
+
+    /// Lets remedies name the place where the option is set: `cinder.conf:42`.
+    #[must_use]
+    pub fn set_at(mut self, place: &str) -> Self {
+        self.option = format!("{place}: {OPTION}");
+        self
     }
 }
 

@@ -177,11 +177,11 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 fn remedy(number: u16, table: &str) -> String {
     match number {
         1045 | 1130 | 1251 | 1524 | 1698 => {
-            "check user, password and host in [database] connection of cinder.conf; an account that \
+            "check user, password and host in [database] connection; an account that \
              requires a certificate needs ssl_cert and ssl_key there"
                 .to_owned()
         }
-        1044 | 1049 => "check the database's name in [database] connection of cinder.conf, and \
+        1044 | 1049 => "check the database's name in [database] connection, and \
                         that its user may use that database"
             .to_owned(),
         1142 | 1143 => format!(

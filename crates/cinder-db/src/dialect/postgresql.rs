@@ -140,12 +140,10 @@ pub(crate) fn failure(error: &sqlx::Error, table: &str) -> Failure {
 
 fn remedy(state: &str, table: &str) -> String {
     match state {
-        "28000" | "28P01" => {
-            "check user, password and host in [database] connection of cinder.conf, and the \
+        "28000" | "28P01" => "check user, password and host in [database] connection, and the \
              server's pg_hba.conf; an account that signs in by certificate needs sslcert and sslkey"
-                .to_owned()
-        }
-        "3D000" => "check the database's name in [database] connection of cinder.conf".to_owned(),
+            .to_owned(),
+        "3D000" => "check the database's name in [database] connection".to_owned(),
         "42501" => format!(
             "GRANT SELECT, UPDATE (encryption_key_id, updated_at) ON {table} TO the user in \
              [database] connection"

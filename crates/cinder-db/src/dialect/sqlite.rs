@@ -88,7 +88,7 @@ pub(crate) fn open_failure(error: &sqlx::Error, path: &Path) -> Failure {
     };
     Failure::refused(
         Cow::Owned(format!(": the file {} {what}", path.display())),
-        "check [database] connection in cinder.conf and the rights on the file, or run \
+        "check [database] connection and the rights on the file, or run \
          `cinder-manage db sync`"
             .to_owned(),
     )

@@ -35,7 +35,7 @@ pub(super) fn read(conf: &Config, faults: &mut Faults) -> Option<DatabaseSection
     let origin = conf.origin(&CONNECTION);
     let warning = |warning| format!("{origin}: [database] connection: {warning}");
     Some(DatabaseSection {
-        connection,
+        connection: connection.set_at(&origin.to_string()),
         warnings: warnings.iter().map(warning).collect(),
     })
 }
