@@ -198,6 +198,49 @@ impl Keystone {
         issue_token(&self.anonymous, &self.auth_url, user).await
     }
 
+    /// A new application credential of the user with these of its roles, or with all of them: its
+    /// ID and its secret.
+    ///
+    /// # Errors
+    ///
+    /// When Keystone refuses or does not answer.
+    pub async fn application_credential(
+        &self,
+        user: &User,
+        roles: &[&str],
+    ) -> Result<(String, String)> {
+        let mut body = json!({ "name": "migrator" });
+        if !roles.is_empty() {
+            let roles = roles.iter().map(|role| json!({ "name": role }));
+            body["roles"] = roles.collect();
+        }
+        let path = format!("users/{}/application_credentials", user.user_id);
+        let made = self
+            .create_as(user, &path, "application_credential", body)
+            .await?;
+        let secret = made["secret"].as_str().context("a secret")?;
+        Ok((id_of(&made)?, secret.to_owned()))
+    }
+
+    /// What the user's own token makes at this path, relative to the version 3 URL.
+    ///
+    /// # Errors
+    ///
+    /// When Keystone refuses or does not answer.
+    pub async fn create_as(
+        &self,
+        user: &User,
+        path: &str,
+        kind: &str,
+        body: Value,
+    ) -> Result<Value> {
+        let api = self.anonymous.with_token(self.token(user).await?);
+        let url = format!("{}/{path}", self.auth_url);
+        let body = Some(json!({ kind: body }));
+        let answer = api.succeed(Method::POST, &url, body).await?;
+        Ok(answer.body[kind].clone())
+    }
+
     /// Makes a token invalid before its time.
     ///
     /// # Errors

@@ -9,13 +9,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use key_migrator_tests::cinder_conf::FIXED_KEY;
-use key_migrator_tests::http::Api;
 use key_migrator_tests::tls::Authority;
 use key_migrator_tests::{
     CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Services, User, Volume,
 };
-use reqwest::Method;
-use serde_json::json;
 
 /// How a deployment starts its volume service, and what that owns.
 struct Layout {
@@ -199,7 +196,7 @@ async fn own_values(
     let (user, password) = credentials.split_once(':').unwrap_or_default();
     let (address, name) = place.split_once('/').unwrap_or_default();
     let (host, port) = address.split_once(':').unwrap_or_default();
-    let credential = application_credential(cloud, cinder).await?;
+    let credential = cloud.keystone().application_credential(cinder, &[]).await?;
     let values = [
         ("ROOT", root.display().to_string()),
         ("FIXED_KEY", FIXED_KEY.to_owned()),
@@ -227,22 +224,6 @@ async fn own_values(
         ("APPLICATION_CREDENTIAL_SECRET", credential.1),
     ];
     Ok(values.into_iter().collect())
-}
-
-async fn application_credential(cloud: &RealCloud, user: &User) -> Result<(String, String)> {
-    let api = Api::anonymous().with_token(cloud.keystone().token(user).await?);
-    let url = format!(
-        "{}/users/{}/application_credentials",
-        cloud.auth_url(),
-        user.user_id
-    );
-    let body = json!({ "application_credential": { "name": "cinder" } });
-    let answer = api.succeed(Method::POST, &url, Some(body)).await?;
-    let text = |name: &str| {
-        let value = answer.body["application_credential"][name].as_str();
-        value.map(str::to_owned).context("a text")
-    };
-    Ok((text("id")?, text("secret")?))
 }
 
 fn fill(text: &str, own: &BTreeMap<&str, String>) -> String {

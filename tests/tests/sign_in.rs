@@ -1,14 +1,12 @@
 //! Every way to sign in, at the real Keystone, with the whole program.
 
 use anyhow::{Context, Result};
-use key_migrator_tests::http::Api;
 use key_migrator_tests::program::Ended;
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Services, User,
     Volume,
 };
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 /// One volume to be migrated.
@@ -62,54 +60,23 @@ impl Scene {
         assert!(!self.database.volume(self.volume).await?.is_zero());
         Ok(())
     }
-
-    /// What somebody's own token makes at Keystone.
-    async fn make(&self, user: &User, path: &str, kind: &str, body: Value) -> Result<Value> {
-        let token = self.cloud.keystone().token(user).await?;
-        let url = format!("{}/{path}", self.cloud.auth_url());
-        let api = Api::anonymous().with_token(token);
-        let answer = api
-            .succeed(Method::POST, &url, Some(json!({ kind: body })))
-            .await?;
-        Ok(answer.body[kind].clone())
-    }
-
-    async fn application_credential(&self, user: &User, role: &str) -> Result<Credential> {
-        let made = self
-            .make(
-                user,
-                &format!("users/{}/application_credentials", user.user_id),
-                "application_credential",
-                json!({ "name": "migrator", "roles": [{ "name": role }] }),
-            )
-            .await?;
-        Ok(Credential {
-            id: text(&made, "id")?,
-            secret: text(&made, "secret")?,
-        })
-    }
-}
-
-struct Credential {
-    id: String,
-    secret: String,
-}
-
-fn text(value: &Value, name: &str) -> Result<String> {
-    value[name].as_str().map(str::to_owned).context("a text")
 }
 
 #[tokio::test]
 async fn an_application_credential_signs_in_by_its_id() -> Result<()> {
     let scene = Scene::set().await?;
     let cinder = scene.cloud.create_authorised_cinder_user().await?;
-    let credential = scene.application_credential(&cinder, "member").await?;
+    let (id, secret) = scene
+        .cloud
+        .keystone()
+        .application_credential(&cinder, &["member"])
+        .await?;
     let conf = scene.conf(
         &cinder,
         &[
             ("auth_type", "v3applicationcredential"),
-            ("application_credential_id", &credential.id),
-            ("application_credential_secret", &credential.secret),
+            ("application_credential_id", &id),
+            ("application_credential_secret", &secret),
         ],
     )?;
     scene.migrates(&conf).await
@@ -119,13 +86,17 @@ async fn an_application_credential_signs_in_by_its_id() -> Result<()> {
 async fn an_application_credential_signs_in_by_its_name_and_user() -> Result<()> {
     let scene = Scene::set().await?;
     let cinder = scene.cloud.create_authorised_cinder_user().await?;
-    let credential = scene.application_credential(&cinder, "member").await?;
+    let (_, secret) = scene
+        .cloud
+        .keystone()
+        .application_credential(&cinder, &["member"])
+        .await?;
     let conf = scene.conf(
         &cinder,
         &[
             ("auth_type", "v3applicationcredential"),
             ("application_credential_name", "migrator"),
-            ("application_credential_secret", &credential.secret),
+            ("application_credential_secret", &secret),
             ("username", &cinder.username),
             ("user_domain_id", &cinder.domain_id),
         ],
@@ -137,11 +108,15 @@ async fn an_application_credential_signs_in_by_its_name_and_user() -> Result<()>
 async fn an_application_credential_keeps_its_roles_and_the_remedy_says_so() -> Result<()> {
     let scene = Scene::set().await?;
     let cinder = scene.cloud.create_authorised_cinder_user().await?;
-    let credential = scene.application_credential(&cinder, "service").await?;
+    let (id, secret) = scene
+        .cloud
+        .keystone()
+        .application_credential(&cinder, &["service"])
+        .await?;
     let options = [
         ("auth_type", "v3applicationcredential"),
-        ("application_credential_id", &*credential.id),
-        ("application_credential_secret", &*credential.secret),
+        ("application_credential_id", &*id),
+        ("application_credential_secret", &*secret),
     ];
     let ended = scene.run(&scene.conf(&cinder, &options)?).await?;
     assert_eq!(ended.status.code(), Some(2), "{:#?}", ended.lines);
@@ -163,10 +138,7 @@ async fn an_application_credential_keeps_its_roles_and_the_remedy_says_so() -> R
         ),
         "{all}"
     );
-    assert!(
-        !all.contains(&credential.secret) && !all.contains("not-it"),
-        "{all}"
-    );
+    assert!(!all.contains(&secret) && !all.contains("not-it"), "{all}");
     Ok(())
 }
 
@@ -176,7 +148,9 @@ async fn a_trust_lends_its_project_and_roles() -> Result<()> {
     let trustor = scene.cloud.create_authorised_cinder_user().await?;
     let trustee = scene.cloud.create_cinder_user().await?;
     let trust = scene
-        .make(
+        .cloud
+        .keystone()
+        .create_as(
             &trustor,
             "OS-TRUST/trusts",
             "trust",
@@ -189,13 +163,13 @@ async fn a_trust_lends_its_project_and_roles() -> Result<()> {
             }),
         )
         .await?;
-    let trust = text(&trust, "id")?;
+    let trust = trust["id"].as_str().context("an ID")?;
     let options = [
         ("auth_type", "password"),
         ("username", &*trustee.username),
         ("password", &*trustee.password),
         ("user_domain_name", &*trustee.user_domain_name),
-        ("trust_id", &*trust),
+        ("trust_id", trust),
     ];
     scene.migrates(&scene.conf(&trustee, &options)?).await?;
 

@@ -154,11 +154,14 @@ impl Backend {
     }
 }
 
-/// What undoes a setting. One without `=` sets the isolation of transactions.
+/// What undoes a setting. Those without `=` set the isolation of transactions, or the character set.
 fn default_of(what: &[u8]) -> Bytes {
     if what.ends_with(b"COMMITTED") {
         let isolation = b"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
         return command(COM_QUERY, &[isolation]);
+    }
+    if what.starts_with(b"SET NAMES") {
+        return command(COM_QUERY, &[b"SET NAMES DEFAULT"]);
     }
     command(COM_QUERY, &[what, b" = DEFAULT"])
 }
