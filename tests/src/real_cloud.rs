@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use reqwest::Method;
@@ -11,7 +12,11 @@ use uuid::Uuid;
 
 use crate::cloud::{Cloud, User};
 use crate::http::{Answer, Api};
+use crate::program::DEADLINE;
 use crate::services::{RoleWorld, Services};
+
+/// How often Keystone is asked again.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The real Keystone with the Barbican of one [`RoleWorld`].
 #[derive(Clone, Debug)]
@@ -215,9 +220,16 @@ impl Keystone {
             body["roles"] = roles.collect();
         }
         let path = format!("users/{}/application_credentials", user.user_id);
-        let made = self
-            .create_as(user, &path, "application_credential", body)
-            .await?;
+        // A worker of Keystone may not know of a grant that another has just carried out: it then
+        // answers that the role is not assigned.
+        let deadline = Instant::now() + DEADLINE;
+        let made = loop {
+            let made = self.create_as(user, &path, "application_credential", body.clone());
+            match made.await {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(POLL_INTERVAL).await,
+                made => break made?,
+            }
+        };
         let secret = made["secret"].as_str().context("a secret")?;
         Ok((id_of(&made)?, secret.to_owned()))
     }
