@@ -23,4 +23,5 @@ pub mod rows;
 pub mod service;
 pub mod settings;
 mod summary;
+pub mod verdict;
 mod walk;

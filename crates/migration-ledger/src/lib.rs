@@ -13,4 +13,4 @@ mod store;
 mod writer;
 
 pub use self::ledger::MigrationLedger;
-pub use self::reader::open_intents;
+pub use self::reader::{last_switch, open_intents};

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use key_migration::ledger::OpenIntent;
 use key_migration::reasons::Fault;
-use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Row as _};
 
 use crate::faults::Trouble;
 use crate::schema::{self, Format};
@@ -20,24 +22,52 @@ pub async fn open_intents(
     state_dir: &Path,
     keeper: Option<&str>,
 ) -> Result<Vec<OpenIntent>, Fault> {
-    let intents = read(state_dir, keeper).await;
-    intents.map_err(|trouble| trouble.fault(state_dir))
+    let intents = read(state_dir, Vec::new(), async |connection| {
+        recall::open_intents(connection, keeper).await
+    });
+    intents.await.map_err(|trouble| trouble.fault(state_dir))
 }
 
-async fn read(state_dir: &Path, keeper: Option<&str>) -> Result<Vec<OpenIntent>, Trouble> {
+/// When a row of this host was last switched, as far as this directory's ledger knows.
+///
+/// # Errors
+/// As [`open_intents`].
+pub async fn last_switch(state_dir: &Path) -> Result<Option<Timestamp>, Fault> {
+    const LATEST: &str = "SELECT at FROM events WHERE id = \
+        (SELECT MAX(switched) FROM secrets WHERE switched IS NOT NULL)";
+    let looked_up = read(state_dir, None, async |connection| {
+        let row = sqlx::query(LATEST).fetch_optional(connection).await?;
+        row.map(|row| row.try_get::<String, _>(0)).transpose()
+    });
+    let at = looked_up
+        .await
+        .map_err(|trouble| trouble.fault(state_dir))?;
+    match at.map(|at| at.parse()).transpose() {
+        Ok(at) => Ok(at),
+        Err(_) => {
+            let trouble = Trouble::Corrupted("it holds a time that is none".into());
+            Err(trouble.fault(state_dir))
+        }
+    }
+}
+
+/// Asks the ledger something, or says `nothing` where there is none.
+async fn read<T>(
+    state_dir: &Path,
+    nothing: T,
+    ask: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, Trouble> {
     match place::ledger(state_dir).metadata() {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(nothing),
         Err(error) => return Err(Trouble::of_io(&error, state_dir)),
     }
     let failed = |error| Trouble::of_sqlite(&error, state_dir);
     let mut connection = schema::connect_to_read(state_dir).await.map_err(failed)?;
-    let intents = match schema::examine(&mut connection, state_dir).await? {
-        Format::Empty => Vec::new(),
-        Format::Current => recall::open_intents(&mut connection, keeper)
-            .await
-            .map_err(failed)?,
+    let answer = match schema::examine(&mut connection, state_dir).await? {
+        Format::Empty => nothing,
+        Format::Current => ask(&mut connection).await.map_err(failed)?,
     };
     let _ = connection.close().await;
-    Ok(intents)
+    Ok(answer)
 }

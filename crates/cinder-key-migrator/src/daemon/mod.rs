@@ -1,6 +1,7 @@
 //! The life of the process: what runs in it, what ends it, and what a signal does.
 
 mod environment;
+mod evidence;
 mod keys;
 mod notify;
 mod readiness;
@@ -27,7 +28,7 @@ use self::supervisor::{Supervisor, Tokens};
 use crate::cli::Run;
 use crate::clock::{SecondsClock, SystemClock};
 use crate::exit::Failure;
-use crate::http::{self, Listener, Loop, Metrics, RequestDurations, View};
+use crate::http::{self, Known, Listener, Loop, Metrics, RequestDurations, View};
 use crate::logging::Logging;
 use crate::settings::{Configuration, Faults, Listen};
 
@@ -89,16 +90,21 @@ async fn start(
         loops.push(start_loop(&mut supervisor, environment, parts, mode));
         environments.push((environment.settings.service, sender));
     }
+    let (known, evidence) = watch::channel(Known::default());
     let view = Arc::new(View {
         started_at: SecondsClock.now(),
         host: shown_host,
         loops,
         counted: census.subscribe(),
+        evidence,
         database_reached,
     });
     let any = environments[0].1.subscribe();
     let Tokens { end, .. } = supervisor.tokens();
     supervisor.help("readiness", readiness::watch(any, reached, end.clone()));
+    let (state_dir, counted) = (plan.state_dir.clone(), census.subscribe());
+    let watching = evidence::watch(state_dir, counted, known, end.clone());
+    supervisor.help("evidence", watching);
     if let Some(listener) = listener {
         let metrics = Arc::new(Metrics::new(Arc::clone(&view), &requests));
         let router = http::router(Arc::clone(&view), metrics);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use key_migration::progress::ServiceProgress;
 use key_migration::reasons::{Reason, RowReason, ServiceState};
+use key_migration::verdict::Verdict;
 use openstack_client::{Api, Operation, Outcome, RequestObserver};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -19,7 +20,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::{Snapshot, View};
-use super::verdict::Verdict;
 
 /// From an answer out of a cache to the limit of a whole request, in seconds.
 const BUCKETS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];

@@ -7,9 +7,8 @@ mod server;
 mod snapshot;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 pub(crate) use self::handlers::router;
 pub(crate) use self::metrics::{Metrics, RequestDurations};
 pub(crate) use self::server::{BindError, Listener, serve};
-pub(crate) use self::snapshot::{Loop, View};
+pub(crate) use self::snapshot::{Known, Loop, View};

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use key_migration::ids::Service;
+use key_migration::ports::Clock as _;
 use key_migration::progress::{Counted, ServiceProgress};
 use key_migration::service::Heartbeat;
+use key_migration::verdict::{EvidenceBook, FixedKeyVerdict, Rows};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::verdict::FixedKeyVerdict;
+use crate::clock::SecondsClock;
 
 /// A loop whose heart has not beaten for this long is taken for dead.
 pub(crate) const DEAF_AFTER: Duration = Duration::from_secs(60);
@@ -28,8 +30,19 @@ pub(crate) struct View {
     pub(crate) loops: Vec<Loop>,
     /// The global count.
     pub(crate) counted: watch::Receiver<Option<Counted>>,
+    /// What the verdict rests on beside it.
+    pub(crate) evidence: watch::Receiver<Known>,
     /// Whether the database has answered since the process started.
     pub(crate) database_reached: watch::Receiver<bool>,
+}
+
+/// What commands looked at, and what it may have missed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// What was looked at and attested.
+    pub(crate) book: EvidenceBook,
+    /// When a row was last seen at zeros or switched, as far as this host knows.
+    pub(crate) last_change: Option<Timestamp>,
 }
 
 /// One service's loop, seen from outside.
@@ -89,10 +102,19 @@ impl View {
             host: self.host.borrow().clone(),
             started_at: self.started_at,
             orphan_secrets: services.iter().map(|one| one.totals.orphan_secrets).sum(),
-            fixed_key: FixedKeyVerdict::of(global),
+            fixed_key: self.verdict(global),
             services,
             global,
         }
+    }
+
+    fn verdict(&self, counted: Option<Counted>) -> FixedKeyVerdict {
+        let known = self.evidence.borrow();
+        let rows = Rows {
+            counted,
+            last_change: known.last_change,
+        };
+        FixedKeyVerdict::of(rows, &known.book, SecondsClock.now())
     }
 
     /// What is wrong with the loops.

@@ -48,6 +48,7 @@ fn process() -> Process {
     let (backup, of_backup) = progress(Service::Backup, "host1");
     let (counted, of_counted) = watch::channel(None);
     let (reached, of_reached) = watch::channel(false);
+    let (_, evidence) = watch::channel(Known::default());
     let (host, of_host) = watch::channel("host1".to_owned());
     let one = |service, progress| Loop {
         service,
@@ -63,6 +64,7 @@ fn process() -> Process {
             one(Service::Backup, of_backup),
         ],
         counted: of_counted,
+        evidence,
         database_reached: of_reached,
     });
     let requests = RequestDurations::new();

@@ -14,6 +14,7 @@ use key_migration::reasons::Fault;
 use openstack_client::BarbicanKeyManager;
 
 use self::report::{Entry, Outcome};
+use super::block_on;
 use crate::cli::{self, Purge};
 use crate::clock::SystemClock;
 use crate::exit::{FAILED, Failure};
@@ -24,11 +25,7 @@ use crate::settings::{self, Faults, Stores};
 pub(crate) fn run(command: cli::Orphans) -> Result<ExitCode, Failure> {
     let stores = settings::read_stores(&command.origin)?;
     let _logging = Logging::start(&stores.log, SystemClock)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Crashed(format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    block_on(async {
         let keeper = Keeper::new(stores)?;
         match command.purge {
             None => keeper.list(command.format).await,

@@ -1,14 +1,10 @@
 //! What the commands print on standard output.
 
-use std::io::{self, Write as _};
-use std::time::Duration;
-
-use comfy_table::Table;
-use comfy_table::presets::ASCII_FULL_CONDENSED;
 use key_migration::ids::SecretId;
 use key_migration::orphans::{Class, Kept, Orphan};
 use serde::Serialize;
 
+use super::super::output::{print, print_json, span, table};
 use crate::cli::Format;
 
 /// One secret of `orphans purge`.
@@ -149,59 +145,13 @@ impl Treated {
     }
 }
 
-fn table(header: [&str; 5]) -> Table {
-    let mut table = Table::new();
-    table.load_style(ASCII_FULL_CONDENSED).set_header(header);
-    table
-}
-
 fn cells(secret: SecretId, orphan: Option<&Orphan>, last: String) -> [String; 5] {
     let shown = |show: fn(&Orphan) -> String| orphan.map_or_else(|| "-".to_owned(), show);
     [
         secret.to_string(),
         shown(|orphan| orphan.class.to_string()),
         shown(|orphan| orphan.row.to_string()),
-        shown(|orphan| age(orphan.age)),
+        shown(|orphan| span(orphan.age)),
         last,
     ]
-}
-
-/// Two units at most.
-fn age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours) {
-        (0, 0) => format!("{minutes}m"),
-        (0, _) => format!("{hours}h {minutes}m"),
-        (1.., _) => format!("{days}d {hours}h"),
-    }
-}
-
-fn print_json(value: &impl Serialize) {
-    let text = serde_json::to_string_pretty(value);
-    print(&text.expect("strings and numbers always become JSON"));
-}
-
-/// Who closes standard output wants no more of it.
-fn print(text: &str) {
-    _ = writeln!(io::stdout().lock(), "{text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_told_in_two_units_at_most() {
-        for (seconds, text) in [
-            (59, "0m"),
-            (3_599, "59m"),
-            (3_600, "1h 0m"),
-            (86_399, "23h 59m"),
-            (86_400, "1d 0h"),
-            (400 * 86_400 + 7_300, "400d 2h"),
-        ] {
-            assert_eq!(age(Duration::from_secs(seconds)), text);
-        }
-    }
 }
