@@ -1,15 +1,16 @@
 //! Keeps the snapshot of one service's progress and publishes every change of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ids::RowId;
+use crate::ids::RowRef;
 use crate::ports::Clock;
-use crate::progress::{PassProgress, ServiceProgress, StatedReason};
+use crate::progress::{PassProgress, RowTrouble, ServiceProgress, StatedReason};
 use crate::reasons::{Fault, RowReason, ServiceState};
 
 /// The time over which the rate is taken.
@@ -66,15 +67,18 @@ pub(crate) struct Board<C> {
     progress: watch::Sender<ServiceProgress>,
     this_pass: PassTally,
     recent: VecDeque<(Instant, u64)>,
-    stated: HashMap<RowId, Stated>,
-    stated_before: HashMap<RowId, Stated>,
+    stated: HashMap<RowRef, Stated>,
+    stated_before: HashMap<RowRef, Stated>,
 }
 
 /// What was said of a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Stated {
     reason: RowReason,
+    failed: bool,
+    message: String,
     since: Instant,
+    since_at: jiff::Timestamp,
     /// It was said that this takes long.
     long: bool,
 }
@@ -98,6 +102,18 @@ pub(crate) struct PassTally {
     pub(crate) deferred: u64,
     /// Rows whose request without an answer was given up on: they may be stored again.
     pub(crate) given_up: u64,
+}
+
+impl Stated {
+    fn trouble(&self, row: &RowRef) -> RowTrouble {
+        RowTrouble {
+            row: row.clone(),
+            failed: self.failed,
+            reason: self.reason,
+            message: self.message.clone(),
+            since: self.since_at,
+        }
+    }
 }
 
 impl<C: Clock> Board<C> {
@@ -193,7 +209,11 @@ impl<C: Clock> Board<C> {
         let PassTally {
             failed, deferred, ..
         } = self.this_pass;
+        let troubles = self.stated.iter();
+        let mut troubles: Vec<_> = troubles.map(|(row, stated)| stated.trouble(row)).collect();
+        troubles.sort_by(|one, other| one.row.cmp(&other.row));
         self.progress.send_modify(|shown| {
+            shown.troubles = Arc::new(troubles);
             shown.pass.finished_at = Some(now);
             shown.totals.last_pass_at = Some(now);
             shown.totals.orphan_secrets = orphan_secrets;
@@ -251,22 +271,22 @@ impl<C: Clock> Board<C> {
     }
 
     /// Notes that a row waits; says whether that is news.
-    pub(crate) fn deferred(&mut self, row: &RowId, reason: RowReason) -> News {
+    pub(crate) fn deferred(&mut self, row: &RowRef, reason: RowReason, message: &str) -> News {
         self.this_pass.deferred += 1;
         let deferred = self.this_pass.deferred;
         self.progress
             .send_modify(|shown| shown.keys.deferred = shown.keys.deferred.max(deferred));
-        self.is_news(row, reason)
+        self.is_news(row, reason, false, message)
     }
 
     /// Notes that a row failed; says whether that is news.
-    pub(crate) fn failed(&mut self, row: &RowId, reason: RowReason) -> bool {
+    pub(crate) fn failed(&mut self, row: &RowRef, reason: RowReason, message: &str) -> bool {
         self.this_pass.failed += 1;
         let failed = self.this_pass.failed;
         self.progress
             .send_modify(|shown| shown.keys.failed = shown.keys.failed.max(failed));
         self.count_failure(reason);
-        self.is_news(row, reason) == News::First
+        self.is_news(row, reason, true, message) == News::First
     }
 
     pub(crate) fn count_failure(&self, reason: RowReason) {
@@ -275,30 +295,52 @@ impl<C: Clock> Board<C> {
     }
 
     /// Whether this row's trouble was said in the pass before.
-    pub(crate) fn is_known_trouble(&self, row: &RowId) -> bool {
+    pub(crate) fn is_known_trouble(&self, row: &RowRef) -> bool {
         self.stated_before.contains_key(row)
     }
 
     /// Beyond the most that are remembered nothing is said any more: the counts tell.
-    fn is_news(&mut self, row: &RowId, reason: RowReason) -> News {
+    fn is_news(&mut self, row: &RowRef, reason: RowReason, failed: bool, message: &str) -> News {
         if self.stated.len() >= MOST_STATED && !self.stated.contains_key(row) {
             return News::None;
         }
         let before = self.stated_before.get(row);
-        let known = before.copied().filter(|before| before.reason == reason);
-        let mut stated = known.unwrap_or(Stated {
+        let known = before.filter(|before| before.reason == reason).cloned();
+        let is_known = known.is_some();
+        let mut stated = known.unwrap_or_else(|| Stated {
             reason,
+            failed,
+            message: String::new(),
             since: Instant::now(),
+            since_at: self.clock.now(),
             long: false,
         });
         let is_long = stated.since.elapsed() >= LONG && !stated.long;
         stated.long |= is_long;
-        self.stated.insert(row.clone(), stated);
-        match (known, is_long) {
-            (None, _) => News::First,
-            (Some(_), true) => News::Long,
-            (Some(_), false) => News::None,
+        stated.failed = failed;
+        message.clone_into(&mut stated.message);
+        if !is_known {
+            self.show_trouble(row, &stated);
         }
+        self.stated.insert(row.clone(), stated);
+        match (is_known, is_long) {
+            (false, _) => News::First,
+            (true, true) => News::Long,
+            (true, false) => News::None,
+        }
+    }
+
+    /// Shows a trouble that is new before the pass ends.
+    fn show_trouble(&self, row: &RowRef, stated: &Stated) {
+        let trouble = stated.trouble(row);
+        let was_known = self.stated_before.contains_key(row) || self.stated.contains_key(row);
+        self.progress.send_modify(|shown| {
+            let troubles = Arc::make_mut(&mut shown.troubles);
+            if was_known {
+                troubles.retain(|other| other.row != *row);
+            }
+            troubles.push(trouble);
+        });
     }
 
     /// Keys a second over the window, or over the pass where that is shorter.

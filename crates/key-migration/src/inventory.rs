@@ -164,7 +164,8 @@ pub(crate) fn mismatch(row: &RowRef, secret: SecretId) -> Fault {
 }
 
 /// A database error as the fault that it is for a whole service.
-pub(crate) fn database_fault(error: DatabaseError) -> Fault {
+#[must_use]
+pub fn database_fault(error: DatabaseError) -> Fault {
     match error {
         DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => fault,
         DatabaseError::Contended(message) => Fault::new(

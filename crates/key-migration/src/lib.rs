@@ -19,9 +19,12 @@ mod peers;
 pub mod ports;
 pub mod progress;
 pub mod reasons;
+pub mod remedies;
 pub mod rows;
 pub mod service;
 pub mod settings;
 mod summary;
 pub mod verdict;
 mod walk;
+
+pub use inventory::database_fault as inventory_fault;

@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use crate::ids::{RequestId, ResourceKind, RowRef, SecretId, Service};
 use crate::reasons::{Fault, Reason, RowReason};
+use crate::remedies;
 use crate::rows::Census;
 
 /// The logger's name, the tracing target of every line here.
@@ -78,27 +79,7 @@ pub fn deferred(row: &RowRef, reason: RowReason, message: &str) {
 
 /// A row has waited for so long that somebody should look.
 pub fn deferred_long(row: &RowRef, reason: RowReason, message: &str) {
-    let remedy = match (reason, row.kind) {
-        (RowReason::Transitional, ResourceKind::Backup) => {
-            format!(
-                "if nobody is at work on it: cinder backup-reset-state --state available {}",
-                row.id
-            )
-        }
-        (RowReason::Transitional, _) if message.starts_with("migration_status") => {
-            format!(
-                "if nobody is at work on it: cinder reset-state --reset-migration-status {}",
-                row.id
-            )
-        }
-        (RowReason::Transitional, _) => {
-            format!(
-                "if nobody is at work on it: cinder reset-state --state available {}",
-                row.id
-            )
-        }
-        _ => "see what was said of it before".to_owned(),
-    };
+    let remedy = remedies::of_row(row, reason, message);
     warn!(target: LOGGER, "{row} has waited for an hour ({reason}): {message}. Remedy: {remedy}");
 }
 

@@ -11,8 +11,9 @@ use crate::ids::{RequestId, RowRef, SecretId, SecretName, UserId};
 use crate::ledger::{Entry, Event};
 use crate::machine::{Answer, KeyEnd, KeyMachine, Step, Task};
 use crate::ports::{
-    CinderDatabase, DatabaseError, KeyManager, Ledger, SecretError, StoreError, StoredSecret,
+    CinderDatabase, DatabaseError, Holds, KeyManager, Ledger, SecretError, StoreError, StoredSecret,
 };
+use crate::rows::RowKey;
 
 /// A row is not kept locked for longer while a secret is deleted: Cinder may wait for it.
 const LONGEST_LOCK: Duration = Duration::from_secs(5);
@@ -31,6 +32,7 @@ pub(crate) struct KeyReport {
 pub(crate) struct KeyWork<M, D, L> {
     pub(crate) keys: Arc<M>,
     pub(crate) rows: Arc<D>,
+    pub(crate) holds: Arc<dyn Holds>,
     pub(crate) ledger: Arc<L>,
     pub(crate) keeper: Arc<str>,
     pub(crate) fixed_key: Arc<FixedKey>,
@@ -78,6 +80,7 @@ impl<M: KeyManager, D: CinderDatabase, L: Ledger> KeyWork<M, D, L> {
     async fn take(&self, step: Step) -> Answer {
         match step {
             Step::ReadRow => match self.rows.row(&self.row).await {
+                Ok(Some(row)) if row.key == RowKey::AllZeros && self.is_held() => Answer::Held,
                 Ok(row) => Answer::Row(row),
                 Err(error) => Answer::Database(error),
             },
@@ -102,6 +105,7 @@ impl<M: KeyManager, D: CinderDatabase, L: Ledger> KeyWork<M, D, L> {
                 done(self.keys.set_readers(secret, &readers, self.request).await)
             }
             Step::ReadPayload(secret) => self.read_payload(secret).await,
+            Step::Swap(_) if self.is_held() => Answer::Held,
             Step::Swap(swap) => match self.rows.switch(&swap).await {
                 Ok(outcome) => Answer::Swapped(outcome),
                 Err(error) => Answer::Database(error),
@@ -115,6 +119,10 @@ impl<M: KeyManager, D: CinderDatabase, L: Ledger> KeyWork<M, D, L> {
                 Answer::Done
             }
         }
+    }
+
+    fn is_held(&self) -> bool {
+        self.holds.is_held(&self.row)
     }
 
     async fn store(&self) -> Answer {

@@ -336,6 +336,20 @@ pub enum DatabaseError {
     Contended(String),
 }
 
+/// Rows that the operator holds at zeros: asked after a row was read at zeros and before anything is
+/// done for it, so that a hold which was recorded before its row went back to zeros is always seen.
+pub trait Holds: Send + Sync + 'static {
+    /// Whether this row is held.
+    fn is_held(&self, row: &RowRef) -> bool;
+}
+
+/// Nothing is held.
+impl Holds for () {
+    fn is_held(&self, _: &RowRef) -> bool {
+        false
+    }
+}
+
 /// The durable record of intents and outcomes. It speeds things up and is the audit record; nothing
 /// is wrong without it, only slower, and it alone never permits a deletion. It never holds a key.
 ///

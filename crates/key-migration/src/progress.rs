@@ -1,11 +1,12 @@
 //! The one snapshot of a service's progress. HTTP, metrics and log render it; none keeps its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ids::Service;
+use crate::ids::{RowRef, Service};
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 use crate::rows::Census;
 
@@ -37,6 +38,24 @@ pub struct ServiceProgress {
     /// What only metrics show.
     #[serde(skip)]
     pub totals: Totals,
+    /// Rows that wait or failed, at most 10,000 of them; `/v1/rows` shows them.
+    #[serde(skip)]
+    pub troubles: Arc<Vec<RowTrouble>>,
+}
+
+/// A row that waits for something, or failed, in this pass or in the last one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowTrouble {
+    /// The row.
+    pub row: RowRef,
+    /// It failed, rather than waits for what passes by itself.
+    pub failed: bool,
+    /// Which of the closed list.
+    pub reason: RowReason,
+    /// What was seen.
+    pub message: String,
+    /// Since when it is so.
+    pub since: Timestamp,
 }
 
 impl ServiceProgress {
@@ -56,6 +75,7 @@ impl ServiceProgress {
             rate_per_second: 0.0,
             eta_seconds: None,
             totals: Totals::default(),
+            troubles: Arc::default(),
         }
     }
 }

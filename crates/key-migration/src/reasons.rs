@@ -136,17 +136,20 @@ pub enum RowReason {
     ReadbackMismatch,
     /// Others kept changing or locking it.
     Raced,
+    /// The operator holds it at zeros, until it is released.
+    Held,
 }
 
 impl RowReason {
     /// Every reason, for metrics that show one series each.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Transitional,
         Self::InvalidRow,
         Self::Refused,
         Self::UnknownOutcome,
         Self::ReadbackMismatch,
         Self::Raced,
+        Self::Held,
     ];
 
     /// The name in status, metrics and log.
@@ -159,6 +162,7 @@ impl RowReason {
             Self::UnknownOutcome => "unknown_outcome",
             Self::ReadbackMismatch => "readback_mismatch",
             Self::Raced => "raced",
+            Self::Held => "held",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ids::{ALL_ZEROS, ResourceKind, RowId, RowRef, SecretId, UserId};
+use crate::ids::{ALL_ZEROS, ResourceKind, RowId, RowRef, SecretId, Service, UserId};
 
 /// The rows that one service of this host owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Scope {
     Volumes(Vec<Backend>),
     /// Backups whose `host` is exactly one of these.
     Backups(Vec<String>),
+    /// These rows, wherever they are, as the operator named them.
+    Named(Service, Vec<RowId>),
 }
 
 impl Scope {
@@ -20,10 +22,39 @@ impl Scope {
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Backups(hosts) => hosts.clone(),
+            Self::Named(_, rows) => rows.iter().map(ToString::to_string).collect(),
             Self::Volumes(backends) => backends
                 .iter()
                 .flat_map(|backend| backend.cluster.iter().chain([&backend.host]).cloned())
                 .collect(),
+        }
+    }
+
+    /// Whether a row of this service at this place belongs to it.
+    #[must_use]
+    pub fn owns(&self, id: &RowId, host: Option<&str>, cluster: Option<&str>) -> bool {
+        let is = |value: Option<&str>, name: &str| {
+            value
+                .and_then(|value| value.strip_prefix(name))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+        };
+        match self {
+            Self::Named(_, rows) => rows.contains(id),
+            Self::Backups(hosts) => hosts.iter().any(|own| host == Some(own)),
+            Self::Volumes(backends) => backends.iter().any(|backend| match &backend.cluster {
+                Some(own) => is(cluster, own) || cluster.is_none() && is(host, &backend.host),
+                None => is(host, &backend.host),
+            }),
+        }
+    }
+
+    /// The service that migrates these rows.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        match self {
+            Self::Volumes(_) => Service::Volume,
+            Self::Backups(_) => Service::Backup,
+            Self::Named(service, _) => *service,
         }
     }
 }
@@ -341,6 +372,28 @@ mod tests {
             let told = volume("available", Some(moving)).transitional(ResourceKind::Volume);
             assert_eq!(told, Some(format!("migration_status '{moving}'")));
         }
+    }
+
+    #[test]
+    fn a_row_is_owned_by_its_backend_or_cluster_with_or_without_a_pool() {
+        let backend = |cluster: Option<&str>| Backend {
+            host: "h@b".into(),
+            cluster: cluster.map(Into::into),
+        };
+        let owns = |scope: &Scope, host, cluster| scope.owns(&"v".into(), host, cluster);
+        let alone = Scope::Volumes(vec![backend(None)]);
+        assert!(owns(&alone, Some("h@b"), None) && owns(&alone, Some("h@b#p"), Some("c@b")));
+        for host in [None, Some("h"), Some("h@b2"), Some("H@b"), Some("h@bp#")] {
+            assert!(!owns(&alone, host, None), "{host:?}");
+        }
+        let clustered = Scope::Volumes(vec![backend(Some("c@b"))]);
+        assert!(owns(&clustered, Some("elsewhere"), Some("c@b#p")));
+        assert!(owns(&clustered, Some("h@b"), None));
+        assert!(!owns(&clustered, Some("h@b"), Some("other@b")));
+        let backups = Scope::Backups(vec!["h".into()]);
+        assert!(owns(&backups, Some("h"), None) && !owns(&backups, Some("h#p"), None));
+        let named = Scope::Named(Service::Volume, vec!["v".into()]);
+        assert!(owns(&named, None, None) && !named.owns(&"w".into(), None, None));
     }
 
     #[test]

@@ -46,6 +46,9 @@ const MOST_CHANGES: u8 = 3;
 const MOST_REPEATS: u8 = 3;
 const FIRST_REPEAT: Duration = Duration::from_millis(200);
 
+/// Why a held row waits.
+pub(crate) const HELD: &str = "the operator has set it back to zeros and holds it there";
+
 /// A secret that may become a row's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Candidate {
@@ -283,6 +286,9 @@ impl KeyMachine {
     fn judge(&mut self, answer: Answer, now: Instant) -> Result<At, Turn> {
         match (self.at, answer) {
             (At::ReadRow, Answer::Row(row)) => self.row_read(row, now),
+            (At::ReadRow | At::Swap, Answer::Held) => {
+                Err(self.deferred(RowReason::Held, HELD.to_owned()))
+            }
             (At::Intend, Answer::Intended(earlier)) => Ok(self.intended(earlier, now)),
             (At::Find, Answer::Found(found)) => self.found_under_its_name(found),
             (At::Weigh, Answer::Referred(referred)) => self.weighed(&referred),

@@ -11,7 +11,7 @@ use crate::rows::{FreshRow, Readers, Swap, SwapOutcome};
 /// One thing to do, and nothing else until its answer is there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Read the row: [`Answer::Row`] or [`Answer::Database`].
+    /// Read the row: [`Answer::Row`], [`Answer::Held`] or [`Answer::Database`].
     ReadRow,
     /// Record durably that a secret is about to be stored: [`Answer::Intended`] or
     /// [`Answer::Fault`].
@@ -31,7 +31,7 @@ pub enum Step {
     /// Read the payload and compare it with the fixed key: [`Answer::Payload`] or
     /// [`Answer::Secret`].
     ReadPayload(SecretId),
-    /// Switch the row: [`Answer::Swapped`] or [`Answer::Database`].
+    /// Switch the row: [`Answer::Swapped`], [`Answer::Held`] or [`Answer::Database`].
     Swap(Swap),
     /// Delete a secret that nothing needs: [`Answer::Done`] or [`Answer::Secret`].
     Delete(SecretId),
@@ -44,6 +44,8 @@ pub enum Step {
 pub enum Answer {
     /// The row as it is now, or `None` where it is deleted or gone.
     Row(Option<FreshRow>),
+    /// The row is at zeros, and the operator holds it there.
+    Held,
     /// The intent is on disk; these secrets were recorded as the row's before, latest first.
     Intended(Vec<SecretId>),
     /// What stands under the name, oldest first.

@@ -54,19 +54,21 @@ where
                 reason, message, ..
             } => {
                 course.met.insert(row.clone());
-                if self.board.failed(&row.id, reason) {
+                if self.board.failed(row, reason, &message) {
                     messages::key_failed(&message);
                 }
             }
             KeyEnd::Trouble { message, .. } => {
                 course.met.insert(row.clone());
-                let news = self.board.failed(&row.id, RowReason::Refused);
+                let news = self.board.failed(row, RowReason::Refused, &message);
                 self.trouble(course, row, &message, news);
             }
             KeyEnd::Unknown { message } => {
                 course.met.insert(row.clone());
                 self.board.count_failure(RowReason::UnknownOutcome);
-                let news = self.board.deferred(&row.id, RowReason::UnknownOutcome);
+                let news = self
+                    .board
+                    .deferred(row, RowReason::UnknownOutcome, &message);
                 self.trouble(course, row, &message, news == News::First);
             }
             KeyEnd::FoundNothing => {
@@ -118,7 +120,7 @@ where
         message: &str,
     ) {
         course.met.insert(row.clone());
-        let news = self.board.deferred(&row.id, reason);
+        let news = self.board.deferred(row, reason, message);
         if self.probing.is_some() {
             return;
         }

@@ -27,7 +27,7 @@ use crate::concurrency::Concurrency;
 use crate::fixed_key::FixedKey;
 use crate::ids::{RequestId, RowId, RowRef};
 use crate::intents::{Intents, Start};
-use crate::machine::Task;
+use crate::machine::{HELD, Task};
 use crate::messages;
 use crate::one_key::KeyWork;
 use crate::peers::{self, PeerWatch};
@@ -257,6 +257,10 @@ where
         row: &RowRef,
         scanned: Option<&ScannedRow>,
     ) -> Option<Task> {
+        if self.environment.holds.is_held(row) {
+            self.defer(course, row, RowReason::Held, HELD);
+            return None;
+        }
         let start = self.intents.start(row, Instant::now());
         // A look-up changes nothing for Cinder, and its outcome is worth knowing meanwhile.
         let looks_only = matches!(start, Start::LookUp) || scanned.is_none();
@@ -288,7 +292,7 @@ where
     fn begin(&mut self, row: RowRef, task: Task) -> BoxFuture<'a, Event> {
         let request = RequestId::random();
         let span = info_span!(target: messages::LOGGER, "key", request_id = %request, row = %row);
-        let said = self.probing.is_none() && !self.board.is_known_trouble(&row.id);
+        let said = self.probing.is_none() && !self.board.is_known_trouble(&row);
         if said {
             self.say_starting();
             span.in_scope(|| messages::migrating(&row));
@@ -296,6 +300,7 @@ where
         let work = KeyWork {
             keys: Arc::clone(&self.environment.keys),
             rows: Arc::clone(&self.environment.rows),
+            holds: Arc::clone(&self.environment.holds),
             ledger: Arc::clone(self.ledger),
             keeper: Arc::clone(&self.keeper),
             fixed_key: Arc::clone(&self.fixed_key),

@@ -25,7 +25,7 @@ use crate::ids::RowId;
 use crate::intents::Intents;
 use crate::pass::Interrupt;
 use crate::peers::{self, PeerWatch};
-use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger};
+use crate::ports::{CinderDatabase, Clock, Holds, KeyManager, Ledger};
 use crate::progress::{ServiceProgress, StatedReason};
 use crate::reasons::{Fault, Reason, ServiceState};
 use crate::settings::Settings;
@@ -46,6 +46,8 @@ pub struct Environment<M, D> {
     pub keys: Arc<M>,
     /// Cinder's database.
     pub rows: Arc<D>,
+    /// Rows that the operator holds at zeros.
+    pub holds: Arc<dyn Holds>,
 }
 
 impl<M, D> Clone for Environment<M, D> {
@@ -54,6 +56,7 @@ impl<M, D> Clone for Environment<M, D> {
             settings: Arc::clone(&self.settings),
             keys: Arc::clone(&self.keys),
             rows: Arc::clone(&self.rows),
+            holds: Arc::clone(&self.holds),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Environment, KeyMigrator};
-use crate::ids::{RequestId, RowId, SecretId, SecretName};
+use crate::ids::{RequestId, RowId, SecretId, SecretName, Service};
 use crate::inventory::database_fault;
 use crate::messages;
 use crate::ports::{CinderDatabase, Clock, KeyManager, Ledger, SecretError};
@@ -40,7 +40,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
         scope: &Scope,
     ) -> Result<(), Fault> {
         let now = Instant::now();
-        if !matches!(scope, Scope::Volumes(_)) || self.readers.due.is_some_and(|due| now < due) {
+        if scope.service() != Service::Volume || self.readers.due.is_some_and(|due| now < due) {
             return Ok(());
         }
         let mut seen = BTreeSet::new();

@@ -6,6 +6,7 @@ mod chaos;
 mod complete;
 mod endurance;
 mod gates;
+mod holds;
 mod leftovers;
 mod lookups;
 mod races;

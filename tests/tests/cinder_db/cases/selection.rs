@@ -14,17 +14,12 @@ use super::{clustered, host, ids, open, row_id};
 /// What the scan finds, which the count must confirm.
 async fn owned(database: &CinderDatabase, scope: Scope) -> Result<BTreeSet<String>> {
     let db = open(database);
-    let page = db.zero_rows(&scope, kind_of(&scope), None, 1000).await?;
+    let page = db
+        .zero_rows(&scope, scope.service().kind(), None, 1000)
+        .await?;
     assert_eq!(db.count_zero_rows(&scope).await?, page.len() as u64);
     assert_eq!(db.any_row(&scope).await?, !page.is_empty());
     Ok(page.iter().map(|row| row.id.to_string()).collect())
-}
-
-fn kind_of(scope: &Scope) -> ResourceKind {
-    match scope {
-        Scope::Volumes(_) => ResourceKind::Volume,
-        Scope::Backups(_) => ResourceKind::Backup,
-    }
 }
 
 pub(crate) async fn a_backend_owns_its_own_rows_and_those_of_its_pools(

@@ -23,10 +23,7 @@ impl CinderDatabase for Cinder {
 
     async fn count_zero_rows(&self, scope: &Scope) -> Result<u64, DatabaseError> {
         self.read(Op::CountZero, "", |world| {
-            let kinds = match scope {
-                Scope::Volumes(_) => &[ResourceKind::Volume, ResourceKind::Snapshot][..],
-                Scope::Backups(_) => &[ResourceKind::Backup][..],
-            };
+            let kinds = scope.service().kinds();
             let of = |kind: &ResourceKind| world.to_migrate(scope, *kind).count() as u64;
             kinds.iter().map(of).sum()
         })

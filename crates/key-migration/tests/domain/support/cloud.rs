@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use key_migration::ids::{RowRef, SecretId, SecretName};
+use key_migration::ports::Holds;
 use key_migration::reasons::Fault;
 
 use super::world::{Rule, Secret, World, backup, volume};
@@ -107,6 +108,12 @@ impl fmt::Display for Call {
 /// The cloud that daemons and tests share.
 #[derive(Clone)]
 pub(crate) struct Cloud(Arc<Mutex<World>>);
+
+impl Holds for Cloud {
+    fn is_held(&self, row: &RowRef) -> bool {
+        self.world().held.contains(row)
+    }
+}
 
 impl Cloud {
     pub(crate) fn new() -> Self {

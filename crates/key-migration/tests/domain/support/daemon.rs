@@ -190,6 +190,7 @@ fn environment(cloud: &Cloud, settings: Settings) -> Environment<Barbican, Cinde
             daemon,
         }),
         rows: Arc::new(Cinder(cloud.clone())),
+        holds: Arc::new(cloud.clone()),
     }
 }
 

@@ -14,6 +14,7 @@ impl World {
     pub(super) fn owned(&self, scope: &Scope) -> impl Iterator<Item = (&RowRef, &Row)> {
         let rows = self.rows.iter().filter(|(_, row)| !row.deleted);
         rows.filter(move |(id, row)| match scope {
+            Scope::Named(service, ids) => id.kind == service.kind() && ids.contains(&id.id),
             Scope::Backups(hosts) => id.kind == ResourceKind::Backup && hosts.contains(&row.host),
             Scope::Volumes(backends) => {
                 let host = row.host.split('#').next();

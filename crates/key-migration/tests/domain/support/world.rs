@@ -125,6 +125,8 @@ pub(super) type Chaos = Box<dyn FnMut(&mut World, Op) -> Option<Trouble> + Send>
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) rows: BTreeMap<RowRef, Row>,
+    /// Rows that the operator holds at zeros.
+    pub(crate) held: BTreeSet<RowRef>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) calls: Vec<Call>,
     pub(crate) most_in_flight: usize,
@@ -161,6 +163,7 @@ impl World {
         Self {
             ledger: MemoryLedger::new(TestClock(born)),
             rows: BTreeMap::new(),
+            held: BTreeSet::new(),
             secrets: Vec::new(),
             calls: Vec::new(),
             most_in_flight: 0,
