@@ -22,9 +22,9 @@ use crate::session::{Lease, Pool};
 use crate::{census, rows, scan, shared, swap, unneeded};
 
 /// What looks at a few rows by an index; longer than a lock wait (5 s) in every statement of it.
-const FEW_ROWS: Duration = Duration::from_secs(30);
+pub(crate) const FEW_ROWS: Duration = Duration::from_secs(30);
 /// What may have to read a whole table: `encryption_key_id` has no index.
-const WHOLE_TABLE: Duration = Duration::from_secs(300);
+pub(crate) const WHOLE_TABLE: Duration = Duration::from_secs(300);
 /// As often as Cinder itself repeats what met a deadlock (oslo.db, `retry_on_deadlock`).
 const REPEATS: usize = 5;
 /// Rows held still at once. Each takes a connection for as long as somebody else takes to answer,
@@ -77,7 +77,7 @@ impl CinderDb {
         }
     }
 
-    async fn run<'d, T, F>(
+    pub(crate) async fn run<'d, T, F>(
         &'d self,
         limit: Duration,
         what: &str,

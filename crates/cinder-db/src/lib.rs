@@ -8,13 +8,17 @@ mod database;
 mod dialect;
 mod failure;
 mod references;
+mod revert;
 mod rows;
 mod scan;
 mod session;
 mod shared;
 mod statement;
+mod survey;
 mod swap;
 mod unneeded;
 
 pub use connection::ConnectionConfig;
 pub use database::CinderDb;
+pub use revert::SetBack;
+pub use survey::{HostCount, Place, ServiceRecord, SurveyedRow};

@@ -1,6 +1,6 @@
 //! A host's own rows: whether there are any, and those at zeros.
 
-use key_migration::ids::{ALL_ZEROS, ResourceKind, RowId};
+use key_migration::ids::{ALL_ZEROS, ResourceKind, RowId, Service};
 use key_migration::rows::{ScannedRow, Scope};
 
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ pub(crate) async fn count_zero_rows(session: &mut Session, scope: &Scope) -> Res
     let mut statement = own(session, "COUNT(*)", scope);
     statement.push(" AND ").at_zeros();
     let mut rows = count(session, &statement).await?;
-    if let Scope::Volumes(_) = scope {
+    if scope.service() == Service::Volume {
         let statement = stray_snapshots(session, "COUNT(*)", scope);
         rows += count(session, &statement).await?;
     }
@@ -37,9 +37,9 @@ pub(crate) async fn zero_rows(
 ) -> Result<Vec<ScannedRow>, Failure> {
     let table = table(kind);
     let columns = format!("{table}.id, {table}.status, {}", migration_status(kind));
-    let mut statement = match (scope, kind) {
-        (Scope::Volumes(_), ResourceKind::Snapshot) => stray_snapshots(session, &columns, scope),
-        _ if kind == own_kind(scope) => {
+    let mut statement = match (scope.service(), kind) {
+        (Service::Volume, ResourceKind::Snapshot) => stray_snapshots(session, &columns, scope),
+        (service, kind) if kind == service.kind() => {
             let mut statement = own(session, &columns, scope);
             statement.push(" AND ").at_zeros();
             statement
@@ -65,7 +65,7 @@ pub(crate) async fn zero_rows(
 
 /// The host's rows that are not deleted.
 fn own(session: &Session, columns: &str, scope: &Scope) -> Statement {
-    let mut statement = select(session, columns, own_kind(scope));
+    let mut statement = select(session, columns, scope.service().kind());
     if has_index(scope) {
         statement.not_deleted();
     } else {
@@ -104,6 +104,12 @@ pub(crate) fn owned_by(statement: &mut Statement, scope: &Scope) {
                 statement.push(" OR ").exactly("backups.host", host);
             }
         }
+        Scope::Named(service, rows) => {
+            let column = format!("{}.id", table(service.kind()));
+            for row in rows {
+                statement.push(" OR ").exactly(&column, row.as_str());
+            }
+        }
         Scope::Volumes(backends) => {
             for backend in backends {
                 statement.push(" OR ");
@@ -122,17 +128,12 @@ pub(crate) fn owned_by(statement: &mut Statement, scope: &Scope) {
     statement.push(")");
 }
 
-fn own_kind(scope: &Scope) -> ResourceKind {
-    match scope {
-        Scope::Volumes(_) => ResourceKind::Volume,
-        Scope::Backups(_) => ResourceKind::Backup,
-    }
-}
-
-/// Whether the index on `(deleted, host)`, which only volumes have, finds the rows.
+/// Whether an index finds the rows: that on `(deleted, host)`, which only volumes have, or that of
+/// the IDs.
 fn has_index(scope: &Scope) -> bool {
     match scope {
         Scope::Volumes(backends) => backends.iter().all(|backend| backend.cluster.is_none()),
         Scope::Backups(_) => false,
+        Scope::Named(..) => true,
     }
 }

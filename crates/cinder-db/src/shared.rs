@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use key_migration::ids::{ALL_ZEROS, ResourceKind, RowId, UserId};
+use key_migration::ids::{ALL_ZEROS, ResourceKind, RowId, Service, UserId};
 use key_migration::rows::{RowKey, Scope, SharedRow};
 
 use crate::failure::Failure;
@@ -18,9 +18,9 @@ pub(crate) async fn shared_rows(
     after: Option<&RowId>,
     limit: u32,
 ) -> Result<Vec<SharedRow>, Failure> {
-    let Scope::Volumes(_) = scope else {
+    if scope.service() != Service::Volume {
         return Ok(Vec::new());
-    };
+    }
     let statement = shared(session, scope, after, limit);
     let mut ids = Vec::new();
     for row in session.rows(&statement).await? {

@@ -4,9 +4,11 @@ pub(crate) mod census;
 pub(crate) mod holding;
 pub(crate) mod reading;
 pub(crate) mod references;
+pub(crate) mod reverting;
 pub(crate) mod selection;
 pub(crate) mod sharing;
 pub(crate) mod strays;
+pub(crate) mod surveys;
 pub(crate) mod switching;
 
 use std::collections::BTreeSet;
@@ -86,6 +88,17 @@ macro_rules! contract {
                 the_census_counts_every_host_and_tells_what_no_live_service_owns,
                 the_census_knows_clusters,
                 the_census_counts_hosts_and_not_services,
+            }
+            surveys {
+                rows_at_zeros_are_counted_by_place_without_pools,
+                services_are_up_by_the_databases_clock,
+                rows_of_all_hosts_come_page_by_page_with_their_places,
+                named_rows_are_found_in_every_table,
+            }
+            reverting {
+                a_volume_goes_back_with_the_snapshots_that_share_its_secret,
+                a_backup_goes_back_alone,
+                a_row_that_changed_meanwhile_stays_as_it_is,
             }
         }
     };
