@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod daemon;
 mod exit;
+mod holds;
 mod http;
 mod logging;
 mod settings;

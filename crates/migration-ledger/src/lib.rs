@@ -13,4 +13,5 @@ mod store;
 mod writer;
 
 pub use self::ledger::MigrationLedger;
+pub use self::lock::is_in_use;
 pub use self::reader::{last_switch, open_intents};

@@ -56,6 +56,16 @@ impl Lock {
     }
 }
 
+/// Whether a process keeps the ledger of this directory now. Changes nothing: to ask, it takes a lock
+/// that others may share, and gives it back.
+#[must_use]
+pub fn is_in_use(state_dir: &Path) -> bool {
+    let Ok(file) = File::open(place::lock(state_dir)) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 /// The process that wrote itself down.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
@@ -70,10 +80,13 @@ mod tests {
     #[test]
     fn the_second_is_refused_with_the_process_of_the_first_until_that_lets_go() {
         let dir = tempfile::tempdir().expect("a directory");
+        assert!(!is_in_use(dir.path()));
         let first = Lock::take(dir.path()).expect("free");
+        assert!(is_in_use(dir.path()));
         let refused = Lock::take(dir.path()).expect_err("locked");
         assert_eq!(refused, Trouble::InUse(Some(std::process::id())));
         drop(first);
+        assert!(!is_in_use(dir.path()));
         Lock::take(dir.path()).expect("free again");
     }
 

@@ -1,5 +1,6 @@
 //! The command line; what belongs to one command alone is in a file of its own.
 
+mod operator;
 mod orphans;
 
 use std::path::PathBuf;
@@ -8,6 +9,8 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use key_migration::ids::Service;
 use oslo_config::Input;
 
+use self::operator::{CompletionsArgs, HoldArgs, MigrateArgs, PlanArgs, RowsArgs, StatusArgs};
+pub(crate) use self::operator::{Named, Plan, RowState, Rows, Status};
 use self::orphans::OrphansArgs;
 pub(crate) use self::orphans::{Orphans, Purge};
 use crate::settings::Origin;
@@ -33,9 +36,44 @@ enum CommandArgs {
     /// Takes the same --service and --config options as the run that it asks after. The exit
     /// status is 0 if that is alive, else 1.
     Healthcheck(HealthcheckArgs),
+    /// Show where the migration stands: this host's daemon, all hosts, and the fixed key
+    ///
+    /// Works without a daemon: what only that knows is left out. The exit status is 0, or 2 if the
+    /// database could not be asked.
+    Status(StatusArgs),
+    /// Say what `run` would do on this host, and how long it might take; writes nothing
+    ///
+    /// The exit status is that of `run --once`: 0 if nothing is left to do on this host, 1 if
+    /// something is, and 2 if it could not be found out.
+    Plan(PlanArgs),
+    /// List rows that use the fixed key, with what to do about them
+    ///
+    /// The exit status is 0, or 2 if it failed.
+    Rows(RowsArgs),
+    /// Migrate these volumes and backups now, wherever they are: the first volume of a careful
+    /// operator
+    ///
+    /// Rows of any host, of no host, and of services that are gone are taken, with the guards of
+    /// `run`. The exit status is 0 if each of them has its own secret, 1 if not, and 2 if it failed.
+    Migrate(MigrateArgs),
+    /// Set volumes and backups back to the fixed key and hold them there; a dry run without
+    /// --execute
+    ///
+    /// Only while [key_manager] fixed_key is configured, and only a row whose secret holds that very
+    /// key. The secret is kept, and is used again after `release`. The daemon that shares this
+    /// host's state_dir leaves the row alone until then; Cinder's own migrator does not know of
+    /// that, and migrates it at the next start of its service. The exit status is 0 if each of them
+    /// was set back (or would be), 1 if not, and 2 if it failed.
+    Revert(HoldArgs),
+    /// Let rows be migrated again that `revert` holds; a dry run without --execute
+    ///
+    /// The exit status is 0 if each of them was held, 1 if not, and 2 if it failed.
+    Release(HoldArgs),
     /// Show and delete secrets that were stored for a row and that no row refers to
     #[command(subcommand, arg_required_else_help = true)]
     Orphans(OrphansArgs),
+    /// Print a script that completes this command line in a shell
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,8 +134,22 @@ pub(crate) enum Command {
     Run(Run),
     /// `healthcheck`
     Healthcheck(Origin),
+    /// `status`
+    Status(Status),
+    /// `plan`
+    Plan(Plan),
+    /// `rows`
+    Rows(Rows),
+    /// `migrate`
+    Migrate(Named),
+    /// `revert`
+    Revert(Named),
+    /// `release`
+    Release(Named),
     /// `orphans`
     Orphans(Orphans),
+    /// `completions`
+    Completions(clap_complete::Shell),
 }
 
 /// How to run.
@@ -130,7 +182,14 @@ pub(crate) fn parse(
         CommandArgs::Healthcheck(args) => {
             Command::Healthcheck(origin(args.config, args.service, matches))
         }
+        CommandArgs::Status(args) => Command::Status(args.command(matches)),
+        CommandArgs::Plan(args) => Command::Plan(args.command(matches)),
+        CommandArgs::Rows(args) => Command::Rows(args.command(matches)),
+        CommandArgs::Migrate(args) => Command::Migrate(args.command(matches)),
+        CommandArgs::Revert(args) => Command::Revert(args.command(matches)),
+        CommandArgs::Release(args) => Command::Release(args.command(matches)),
         CommandArgs::Orphans(args) => Command::Orphans(args.command(matches)),
+        CommandArgs::Completions(args) => Command::Completions(args.shell),
     })
 }
 
@@ -158,6 +217,19 @@ fn origin(config: ConfigArgs, services: Vec<ServiceArg>, matches: &ArgMatches) -
         inputs: inputs.into_iter().map(|(_, input)| input).collect(),
         services: named,
     }
+}
+
+/// Prints the script that completes the command line.
+pub(crate) fn print_completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Cli::command(),
+        env!("CARGO_PKG_NAME"),
+        &mut script,
+    );
+    // Who closes standard output wants no more of it.
+    _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
 }
 
 #[cfg(test)]

@@ -1,23 +1,44 @@
 //! What the command line asks for, one module a command; the daemon is a house of its own.
 
+mod daemon_client;
+mod desk;
 mod healthcheck;
+mod migrate;
 mod orphans;
 mod output;
+mod plan;
+mod revert;
+mod rows;
+mod status;
+mod verdict;
 
 use std::process::ExitCode;
 
-use crate::cli::{Command, Run};
+use crate::cli::{self, Command, Run};
 use crate::clock::SystemClock;
 use crate::exit::Failure;
 use crate::logging::Logging;
 use crate::{daemon, settings};
+
+/// Where, in `state_dir`, a command that migrates keeps a ledger while the daemon has the other.
+const BESIDE: &str = "beside";
 
 /// Does what the command line says.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(run) => run_migrators(run),
         Command::Healthcheck(origin) => healthcheck::ask(&origin),
+        Command::Status(command) => status::run(command),
+        Command::Plan(command) => plan::run(&command),
+        Command::Rows(command) => rows::run(&command),
+        Command::Migrate(command) => migrate::run(&command),
+        Command::Revert(command) => revert::run(&command),
+        Command::Release(command) => revert::release(&command),
         Command::Orphans(command) => orphans::run(command),
+        Command::Completions(shell) => {
+            cli::print_completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

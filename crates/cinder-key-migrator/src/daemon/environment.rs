@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use cinder_db::CinderDb;
 use key_migration::ids::Service;
+use key_migration::ports::Holds;
 use key_migration::service::Environment;
 use openstack_client::BarbicanKeyManager;
 
 use super::keys::Keys;
+use crate::holds::HoldStore;
 use crate::http::RequestDurations;
 use crate::logging::LogConfig;
 use crate::settings::{Configuration, Faults, Listen};
@@ -49,6 +51,7 @@ impl Plan {
         };
         let keys = Arc::new(keys);
         let rows = Arc::new(CinderDb::new(configuration.connection));
+        let holds: Arc<dyn Holds> = Arc::new(HoldStore::new(&configuration.state_dir));
         let services = configuration
             .services
             .into_iter()
@@ -56,6 +59,7 @@ impl Plan {
                 settings: Arc::new(settings),
                 keys: Arc::clone(&keys),
                 rows: Arc::clone(&rows),
+                holds: Arc::clone(&holds),
             });
         Ok(Self {
             host: configuration.host,

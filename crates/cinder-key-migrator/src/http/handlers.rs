@@ -12,7 +12,7 @@ use axum::{Router, middleware};
 
 use super::healthcheck::healthcheck;
 use super::metrics::Metrics;
-use super::snapshot::{Snapshot, View};
+use super::snapshot::{RowTroubles, Snapshot, View};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -23,6 +23,7 @@ pub(crate) fn router(view: Arc<View>, metrics: Arc<Metrics>) -> Router {
         .route("/readyz", get(readyz))
         .route("/healthcheck", get(healthcheck))
         .route("/v1/status", get(status))
+        .route("/v1/rows", get(rows))
         .with_state(view)
         .route("/metrics", get(render_metrics).with_state(metrics))
         .layer(from_fn(read_only))
@@ -105,4 +106,9 @@ async fn render_metrics(State(metrics): State<Arc<Metrics>>) -> Response {
 
 async fn status(State(view): State<Arc<View>>) -> Json<Snapshot> {
     Json(view.snapshot())
+}
+
+/// Rows of this host that wait or failed.
+async fn rows(State(view): State<Arc<View>>) -> Json<RowTroubles> {
+    Json(view.row_troubles())
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use key_migration::ids::Service;
 use key_migration::ports::Clock as _;
-use key_migration::progress::{Counted, ServiceProgress};
+use key_migration::progress::{Counted, RowTrouble, ServiceProgress};
+use key_migration::reasons::RowReason;
 use key_migration::service::Heartbeat;
 use key_migration::verdict::{EvidenceBook, FixedKeyVerdict, Rows};
 use serde::Serialize;
@@ -117,6 +118,22 @@ impl View {
         FixedKeyVerdict::of(rows, &known.book, SecondsClock.now())
     }
 
+    /// The rows of this host that wait or failed.
+    pub(crate) fn row_troubles(&self) -> RowTroubles {
+        let services = self.loops.iter();
+        let troubles = services.flat_map(|one| {
+            let service = one.service;
+            let troubles = Arc::clone(&one.progress.borrow().troubles);
+            let shown = troubles
+                .iter()
+                .map(|trouble| ShownTrouble::new(service, trouble));
+            shown.collect::<Vec<_>>()
+        });
+        RowTroubles {
+            rows: troubles.collect(),
+        }
+    }
+
     /// What is wrong with the loops.
     pub(crate) fn troubles(&self) -> Vec<String> {
         self.loops.iter().filter_map(Loop::trouble).collect()
@@ -134,4 +151,35 @@ pub(crate) struct Snapshot {
     pub(crate) global: Option<Counted>,
     pub(crate) orphan_secrets: u64,
     pub(crate) fixed_key: FixedKeyVerdict,
+}
+
+/// The answer of `/v1/rows`: at most 10,000 rows of each service.
+#[derive(Debug, Serialize)]
+pub(crate) struct RowTroubles {
+    rows: Vec<ShownTrouble>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownTrouble {
+    service: Service,
+    resource: &'static str,
+    id: String,
+    state: &'static str,
+    reason: RowReason,
+    message: String,
+    since: Timestamp,
+}
+
+impl ShownTrouble {
+    fn new(service: Service, trouble: &RowTrouble) -> Self {
+        Self {
+            service,
+            resource: trouble.row.kind.as_str(),
+            id: trouble.row.id.to_string(),
+            state: if trouble.failed { "failed" } else { "deferred" },
+            reason: trouble.reason,
+            message: trouble.message.clone(),
+            since: trouble.since,
+        }
+    }
 }

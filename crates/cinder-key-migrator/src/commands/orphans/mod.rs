@@ -14,7 +14,7 @@ use key_migration::reasons::Fault;
 use openstack_client::BarbicanKeyManager;
 
 use self::report::{Entry, Outcome};
-use super::block_on;
+use super::{BESIDE, block_on};
 use crate::cli::{self, Purge};
 use crate::clock::SystemClock;
 use crate::exit::{FAILED, Failure};
@@ -47,7 +47,10 @@ struct Ledger(PathBuf);
 impl UnderWay for Ledger {
     async fn open(&self) -> Result<OpenIntents, Fault> {
         // Of all keepers: where secrets were kept before, something may be under way still.
-        let open = migration_ledger::open_intents(&self.0, None).await?;
+        let mut open = migration_ledger::open_intents(&self.0, None).await?;
+        // `migrate` keeps one of its own while a daemon has the other.
+        let beside = self.0.join(BESIDE);
+        open.extend(migration_ledger::open_intents(&beside, None).await?);
         Ok(open.into_iter().collect())
     }
 }
