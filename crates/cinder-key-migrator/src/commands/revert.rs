@@ -10,6 +10,7 @@ use cinder_db::{SetBack, SurveyedRow};
 use key_migration::fixed_key::FixedKey;
 use key_migration::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, Service};
 use key_migration::inventory_fault;
+use key_migration::messages;
 use key_migration::ports::{Clock as _, Holds as _, KeyManager as _, SecretError};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::rows::RowKey;
@@ -103,7 +104,7 @@ pub(super) fn release(command: &Named) -> Result<ExitCode, Failure> {
                 holds
                     .remove(&row)
                     .map_err(|error| unwritable(&desk, &error))?;
-                tracing::info!("Released {row}: it is migrated again.");
+                tracing::info!(target: messages::LOGGER, "Released {row}: it is migrated again.");
                 Outcome::done("released: it is migrated again")
             }
         };
@@ -169,7 +170,7 @@ impl Revert<'_> {
             return Ok(Outcome::done("it is at zeros; it would be held there"));
         }
         self.hold(row, None)?;
-        tracing::info!("Holding {row} at zeros, as the operator asked.");
+        tracing::info!(target: messages::LOGGER, "Holding {row} at zeros, as the operator asked.");
         Ok(Outcome::done("it is at zeros; held there"))
     }
 
@@ -190,6 +191,7 @@ impl Revert<'_> {
         Ok(match done.map_err(inventory_fault)? {
             SetBack::Done { snapshots } => {
                 tracing::info!(
+                    target: messages::LOGGER,
                     "Set {row} back from secret {secret} to all zeros with {snapshots} \
                      snapshot(s), as the operator asked; it is held there."
                 );
