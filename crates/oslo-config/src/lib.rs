@@ -19,6 +19,7 @@ pub use error::{Error, MissingOption, OptionError};
 pub use listing::{Setting, Shown};
 pub use opt::Opt;
 pub use origin::Origin;
+pub use parser::{Assignment, Document};
 pub use registry::Registry;
 pub use sources::{Environment, Input, Search, Sources};
 pub use value::Value;

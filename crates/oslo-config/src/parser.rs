@@ -4,6 +4,8 @@
 //! after a value, an indented line continues the value before it whatever it looks like, and one
 //! pair of quotes around the first line of a value is dropped.
 
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -12,41 +14,101 @@ use crate::Error;
 use crate::registry::normalized;
 use crate::text;
 
-/// The content of one file.
-pub(crate) struct Parsed {
+/// The content of one file, before anything is known of options: for who edits it, or looks at a
+/// file that no service of this host reads.
+pub struct Document {
     /// The sections that the file opens, by normalized name, empty ones too.
     pub(crate) sections: Vec<String>,
     /// In the order of the file: of two for one option the later counts.
     pub(crate) assignments: Vec<Assignment>,
 }
 
-pub(crate) struct Assignment {
+/// One option that a file sets, with the lines that do.
+pub struct Assignment {
     pub(crate) section: String,
     pub(crate) key: String,
     pub(crate) line: usize,
+    last_line: usize,
     pub(crate) value: Zeroizing<String>,
 }
 
-pub(crate) fn parse(path: &Path, content: &str) -> Result<Parsed, Error> {
-    let mut parser = Parser {
-        sections: Vec::new(),
-        assignments: Vec::new(),
-        open: None,
-    };
-    for (index, line) in text::lines(content).enumerate() {
-        parser
-            .line(index + 1, line.trim_end_matches(text::is_space))
-            .map_err(|fault| Error::Syntax {
-                path: path.to_owned(),
-                line: index + 1,
-                problem: fault.0,
-            })?;
+impl Document {
+    /// Reads the text of a file; `path` is named in errors only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Syntax`] where it breaks the grammar.
+    pub fn parse(path: &Path, content: &str) -> Result<Self, Error> {
+        let mut parser = Parser {
+            sections: Vec::new(),
+            assignments: Vec::new(),
+            open: None,
+        };
+        for (index, line) in text::lines(content).enumerate() {
+            parser
+                .line(index + 1, line.trim_end_matches(text::is_space))
+                .map_err(|fault| Error::Syntax {
+                    path: path.to_owned(),
+                    line: index + 1,
+                    problem: fault.0,
+                })?;
+        }
+        parser.close();
+        Ok(Self {
+            sections: parser.sections,
+            assignments: parser.assignments,
+        })
     }
-    parser.close();
-    Ok(Parsed {
-        sections: parser.sections,
-        assignments: parser.assignments,
-    })
+
+    /// Every assignment in the order of the file, those that a later one overrides too.
+    pub fn assignments(&self) -> &[Assignment] {
+        &self.assignments
+    }
+
+    /// The bytes of each line, its end (`\n`, `\r\n` or `\r`) included: what
+    /// [`Assignment::lines`] counts.
+    pub fn line_ranges(content: &[u8]) -> Vec<Range<usize>> {
+        text::line_ranges(content)
+    }
+}
+
+impl Assignment {
+    /// The section in lower case; `DEFAULT` in upper case, if that is what stands there.
+    pub fn section(&self) -> &str {
+        &self.section
+    }
+
+    /// The option as it is written.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The lines of the option and its value, counted from 1.
+    pub fn lines(&self) -> RangeInclusive<usize> {
+        self.line..=self.last_line
+    }
+
+    /// The value before `$` is substituted. It may be a secret.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+}
+
+/// Shows no key: a slip in a file can make a part of a value one.
+impl fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assignment")
+            .field("lines", &self.lines())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("assignments", &self.assignments)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Parser<'t> {
@@ -60,6 +122,7 @@ struct OpenAssignment<'t> {
     section: String,
     key: &'t str,
     line: usize,
+    last_line: usize,
     value: Vec<&'t str>,
 }
 
@@ -75,6 +138,7 @@ impl<'t> Parser<'t> {
                  options, sections and comments start in the first column",
             ))?;
             open.value.push(line.trim_start_matches(text::is_space));
+            open.last_line = number;
             return Ok(());
         }
         self.close();
@@ -109,6 +173,7 @@ impl<'t> Parser<'t> {
             section: section.clone(),
             key,
             line,
+            last_line: line,
             value: vec![unquoted(text::strip(value))],
         })
     }
@@ -119,6 +184,7 @@ impl<'t> Parser<'t> {
                 section: open.section,
                 key: open.key.to_owned(),
                 line: open.line,
+                last_line: open.last_line,
                 value: Zeroizing::new(open.value.join("\n")),
             });
         }

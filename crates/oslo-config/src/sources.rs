@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::{Error, parser};
+use crate::{Document, Error};
 
 /// Where the configuration comes from. Of two sources that set an option the later file wins, and
 /// the environment wins over all files.
@@ -138,7 +138,7 @@ impl fmt::Debug for Environment {
 /// A file that was read.
 pub(crate) struct File {
     pub(crate) path: PathBuf,
-    pub(crate) content: parser::Parsed,
+    pub(crate) content: Document,
 }
 
 /// Reads all files, the ones that win last.
@@ -197,7 +197,7 @@ fn read_file(path: PathBuf) -> Result<File, Error> {
         Err(source) => return Err(Error::Read { path, source }),
     };
     let content = match std::str::from_utf8(&bytes) {
-        Ok(text) => parser::parse(&path, text)?,
+        Ok(text) => Document::parse(&path, text)?,
         Err(fault) => {
             let before = String::from_utf8_lossy(&bytes[..fault.valid_up_to()]);
             let line = crate::text::lines(&before).count();

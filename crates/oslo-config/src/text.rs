@@ -1,5 +1,7 @@
 //! Python's notion of text, where it differs from Rust's.
 
+use std::ops::Range;
+
 /// As `str.isspace`: Unicode white space and the four ASCII separators.
 pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -14,6 +16,27 @@ pub(crate) fn strip(text: &str) -> &str {
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n')
         .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
+/// Where these lines lie in the bytes, with what ends them.
+pub(crate) fn line_ranges(content: &[u8]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let mut start = 0;
+    for (place, byte) in content.iter().enumerate() {
+        let ends = match byte {
+            b'\n' => true,
+            b'\r' => content.get(place + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        if ends {
+            ranges.push(start..place + 1);
+            start = place + 1;
+        }
+    }
+    if start < content.len() {
+        ranges.push(start..content.len());
+    }
+    ranges
 }
 
 /// As `repr` of a `str`.
