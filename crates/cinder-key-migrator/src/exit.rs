@@ -64,7 +64,16 @@ impl Failure {
     }
 }
 
-fn say(line: &str) {
+/// A command line that the parser takes and that makes no sense.
+pub(crate) fn usage(problem: &str) -> Failure {
+    Failure::Usage(clap::Error::raw(
+        clap::error::ErrorKind::ArgumentConflict,
+        format!("{problem}\n"),
+    ))
+}
+
+/// Says a line on standard error.
+pub(crate) fn say(line: &str) {
     eprintln!("{}: {line}", env!("CARGO_PKG_NAME"));
 }
 

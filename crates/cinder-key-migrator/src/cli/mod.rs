@@ -1,5 +1,6 @@
 //! The command line; what belongs to one command alone is in a file of its own.
 
+mod fixed_key;
 mod operator;
 mod orphans;
 
@@ -9,6 +10,8 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use key_migration::ids::Service;
 use oslo_config::Input;
 
+use self::fixed_key::FixedKeyArgs;
+pub(crate) use self::fixed_key::{FixedKey, Remove, Restore};
 use self::operator::{CompletionsArgs, HoldArgs, MigrateArgs, PlanArgs, RowsArgs, StatusArgs};
 pub(crate) use self::operator::{Named, Plan, RowState, Rows, Status};
 use self::orphans::OrphansArgs;
@@ -74,6 +77,9 @@ enum CommandArgs {
     Orphans(OrphansArgs),
     /// Print a script that completes this command line in a shell
     Completions(CompletionsArgs),
+    /// Take the fixed key out of configuration files, and put it back
+    #[command(subcommand, arg_required_else_help = true)]
+    FixedKey(FixedKeyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,6 +156,8 @@ pub(crate) enum Command {
     Orphans(Orphans),
     /// `completions`
     Completions(clap_complete::Shell),
+    /// `fixed-key`
+    FixedKey(FixedKey),
 }
 
 /// How to run.
@@ -190,6 +198,7 @@ pub(crate) fn parse(
         CommandArgs::Release(args) => Command::Release(args.command(matches)),
         CommandArgs::Orphans(args) => Command::Orphans(args.command(matches)),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
+        CommandArgs::FixedKey(args) => Command::FixedKey(args.command(matches)),
     })
 }
 

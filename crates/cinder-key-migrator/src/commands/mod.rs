@@ -2,6 +2,7 @@
 
 mod daemon_client;
 mod desk;
+mod fixed_key;
 mod healthcheck;
 mod migrate;
 mod orphans;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             cli::print_completions(shell);
             Ok(ExitCode::SUCCESS)
         }
+        Command::FixedKey(command) => fixed_key::run(command),
     }
 }
 

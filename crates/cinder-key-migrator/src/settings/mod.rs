@@ -15,6 +15,7 @@ mod session;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use key_migration::ids::Service;
 use key_migration::rows::{Backend, Scope};
@@ -82,6 +83,8 @@ pub(crate) struct Stores {
     pub(crate) key_manager: KeyManagerConfig,
     /// Where the ledger is kept, of this host's daemon.
     pub(crate) state_dir: PathBuf,
+    /// A service whose heartbeat is older than this is down.
+    pub(crate) service_down_time: Duration,
     /// What is odd but harmless, one line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -128,9 +131,10 @@ pub(crate) fn read_stores(origin: &Origin) -> Result<Stores, Faults> {
     let database = database::read(&conf, &mut faults);
     let key_manager = read_key_manager_config(&mut conf, &machine, &mut faults);
     let stores = || {
-        let database = database?;
+        let (default, database) = (default?, database?);
         Some(Stores {
-            log: default?.log,
+            log: default.log,
+            service_down_time: default.service_down_time,
             connection: database.connection,
             key_manager: key_manager?,
             state_dir: key_migrator?.state_dir,

@@ -265,3 +265,43 @@ fn healthcheck_looks_at_nothing_but_the_address() {
     let (code, _) = ended(program(&["healthcheck", "--config-file", file]));
     assert_eq!(code, 78);
 }
+
+/// Runs a command about this file, and expects this exit code and line.
+fn told(arguments: &[&str], file: &std::path::Path, code: i32, line: &str) {
+    let mut command = program(arguments);
+    command.arg(file);
+    let (ended_with, said) = ended(command);
+    let said = said.replace(&file.display().to_string(), "FILE");
+    assert!(said.contains(line), "{said}");
+    assert_eq!(ended_with, code, "{said}");
+    assert!(!said.contains("5ca1ab1e"), "{said}");
+}
+
+#[test]
+fn a_file_whose_key_is_to_go_must_be_one_that_a_service_could_read() {
+    let place = Place::new();
+    let remove = ["fixed-key", "remove"];
+    told(
+        &remove,
+        &place.path("none.conf"),
+        2,
+        "cannot read FILE: No such file",
+    );
+    told(
+        &remove,
+        std::path::Path::new("/dev/null"),
+        2,
+        "FILE is no regular file",
+    );
+    let text = "[key_manager]\nfixed_key = 5ca1ab1e\nnonsense\n";
+    let file = place.write("bad.conf", text);
+    told(&remove, &file, 2, "FILE:3: expected a [section]");
+    let restore = ["fixed-key", "restore"];
+    told(&restore, &file, 2, "there is no backup of FILE in ");
+    told(
+        &["fixed-key", "remove", "--force", "all"],
+        &file,
+        64,
+        "volumes_remaining",
+    );
+}

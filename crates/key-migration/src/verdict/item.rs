@@ -105,6 +105,21 @@ impl Item {
         }
     }
 
+    /// The codes of every blocker there is, each once.
+    #[must_use]
+    pub fn codes() -> Vec<&'static str> {
+        let all = Self::ALL
+            .into_iter()
+            .flat_map(|item| [item.blocking(), item.unknown()]);
+        let mut codes = Vec::new();
+        for code in all {
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
+        codes
+    }
+
     /// Whether nobody but a person can answer for it.
     #[must_use]
     pub fn is_for_people_only(self) -> bool {
