@@ -29,7 +29,7 @@ pub struct Backup {
     record: Record,
 }
 
-/// Never the key, nor anything that could be tried out on it: the checksum is of the whole file.
+/// It never holds the key; as checksums could be used to try keys out, it is for the owner alone too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     /// The file that it is of.
