@@ -33,7 +33,7 @@ const HELD_AT_ONCE: usize = 4;
 
 /// Cinder's database. It connects when it is first asked, and again whenever it has to.
 pub struct CinderDb {
-    pool: Pool,
+    pub(crate) pool: Pool,
     backup_users: BackupUsers,
     held: Semaphore,
     /// The option that leads to the database, as remedies name it.

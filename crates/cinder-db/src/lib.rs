@@ -7,6 +7,7 @@ mod census;
 mod database;
 mod dialect;
 mod failure;
+mod preflight;
 mod references;
 mod revert;
 mod rows;
@@ -20,5 +21,6 @@ mod unneeded;
 
 pub use connection::ConnectionConfig;
 pub use database::CinderDb;
+pub use preflight::{Access, OtherUsers};
 pub use revert::SetBack;
 pub use survey::{HostCount, Place, ServiceRecord, SurveyedRow};

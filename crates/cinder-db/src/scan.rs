@@ -64,7 +64,7 @@ pub(crate) async fn zero_rows(
 }
 
 /// The host's rows that are not deleted.
-fn own(session: &Session, columns: &str, scope: &Scope) -> Statement {
+pub(crate) fn own(session: &Session, columns: &str, scope: &Scope) -> Statement {
     let mut statement = select(session, columns, scope.service().kind());
     if has_index(scope) {
         statement.not_deleted();

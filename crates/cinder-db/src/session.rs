@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::Target;
-use crate::dialect::{Dialect, mysql, postgresql, sqlite};
+use crate::dialect::{Dialect, Refusal, mysql, postgresql, sqlite};
 use crate::failure::Failure;
 use crate::statement::Statement;
 
@@ -31,7 +31,7 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to one database, made when they are needed.
 pub(crate) struct Pool {
-    target: Target,
+    pub(crate) target: Target,
     permits: Semaphore,
     idle: Mutex<Vec<(Session, Instant)>>,
 }
@@ -55,6 +55,17 @@ enum Connection {
     MySql(MySqlConnection),
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
+}
+
+/// What a database says to a statement that it need not carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It would carry it out.
+    Taken,
+    /// The user may not.
+    NotAllowed,
+    /// A table or column of it does not exist.
+    NotThere,
 }
 
 /// One row of a result.
@@ -202,11 +213,38 @@ impl Session {
     }
 
     async fn found(&mut self, statement: &Statement) -> Result<Vec<Row>, Failure> {
-        let rows: sqlx::Result<Vec<Row>> = on_each!(self, connection => {
+        let rows = self.fetched(statement).await;
+        rows.map_err(|error| self.dialect().failure(&error, statement.table()))
+    }
+
+    async fn fetched(&mut self, statement: &Statement) -> sqlx::Result<Vec<Row>> {
+        on_each!(self, connection => {
             let rows = query!(statement).fetch_all(connection).await;
             rows.map(|rows| rows.into_iter().map(Row::from).collect())
-        });
-        rows.map_err(|error| self.dialect().failure(&error, statement.table()))
+        })
+    }
+
+    /// Whether the database would carry out a statement that reads, or explains what another one
+    /// would do; nothing is changed.
+    pub(crate) async fn would_take(&mut self, statement: &Statement) -> Result<Verdict, Failure> {
+        let pooled = self.dialect() == Dialect::Postgres;
+        if pooled {
+            self.clean = false;
+            self.command(postgresql::BEGIN_READING, statement.table())
+                .await?;
+        }
+        let verdict = match self.fetched(statement).await {
+            Ok(_) => Verdict::Taken,
+            Err(error) => match self.dialect().refusal(&error) {
+                Some(Refusal::NotAllowed) => Verdict::NotAllowed,
+                Some(Refusal::NotThere) => Verdict::NotThere,
+                None => return Err(self.dialect().failure(&error, statement.table())),
+            },
+        };
+        if pooled {
+            self.roll_back(statement.table()).await?;
+        }
+        Ok(verdict)
     }
 
     /// How many rows a statement that writes has matched.

@@ -18,6 +18,15 @@ pub(crate) enum Dialect {
     Sqlite,
 }
 
+/// Why a statement is refused whoever repeats it, where that can be told from the error's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The user has no right to it.
+    NotAllowed,
+    /// The table or column does not exist.
+    NotThere,
+}
+
 impl Dialect {
     /// What marks the place of a value, the first of which is number 1.
     pub(crate) fn placeholder(self, number: usize) -> Cow<'static, str> {
@@ -131,6 +140,15 @@ impl Dialect {
         match self {
             Self::MySql => mysql::bytes_of(expression),
             Self::Postgres | Self::Sqlite => expression.to_owned(),
+        }
+    }
+
+    /// Whether an error says that the user may not, or that something does not exist.
+    pub(crate) fn refusal(self, error: &sqlx::Error) -> Option<Refusal> {
+        match self {
+            Self::MySql => mysql::refusal(error),
+            Self::Postgres => postgresql::refusal(error),
+            Self::Sqlite => sqlite::refusal(error),
         }
     }
 

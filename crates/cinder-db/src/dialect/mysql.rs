@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
 
+use super::Refusal;
 use crate::connection::{Charset, MySqlTarget};
 use crate::failure::Failure;
 use crate::statement::Statement;
@@ -166,6 +167,14 @@ pub(crate) fn failure(error: &sqlx::Error, table: &str) -> Failure {
 pub(crate) fn is_unknown_variable(error: &sqlx::Error) -> bool {
     const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
     number(error) == Some(UNKNOWN_SYSTEM_VARIABLE)
+}
+
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<Refusal> {
+    match number(error)? {
+        1142 | 1143 => Some(Refusal::NotAllowed),
+        1054 | 1146 => Some(Refusal::NotThere),
+        _ => None,
+    }
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {

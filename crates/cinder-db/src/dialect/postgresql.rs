@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Row as _};
 
+use super::Refusal;
 use crate::connection::PostgresTarget;
 use crate::failure::Failure;
 use crate::statement::Statement;
@@ -135,6 +136,14 @@ pub(crate) fn failure(error: &sqlx::Error, table: &str) -> Failure {
             Cow::Owned(format!("({code}) on table {table}")),
             remedy(state, table),
         ),
+    }
+}
+
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<Refusal> {
+    match &*error.as_database_error()?.code()? {
+        "42501" => Some(Refusal::NotAllowed),
+        "42703" | "42P01" => Some(Refusal::NotThere),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use super::Refusal;
 use crate::failure::Failure;
 use crate::statement::Statement;
 
@@ -68,6 +69,14 @@ pub(crate) fn failure(error: &sqlx::Error, table: &str) -> Failure {
             remedy(primary).to_owned(),
         ),
     }
+}
+
+/// SQLite knows no users, and one code for everything that is wrong with a statement: here, where
+/// the statements are known to be right, a table or column that does not exist.
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<Refusal> {
+    const ERROR: &str = "1";
+    let code = error.as_database_error()?.code()?;
+    (code == ERROR).then_some(Refusal::NotThere)
 }
 
 /// What to say of a database file that cannot be opened. Its path is no secret.
