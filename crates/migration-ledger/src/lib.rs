@@ -4,6 +4,7 @@ mod faults;
 mod ledger;
 mod lock;
 mod place;
+mod preflight;
 mod queue;
 mod reader;
 mod recall;
@@ -14,4 +15,5 @@ mod writer;
 
 pub use self::ledger::MigrationLedger;
 pub use self::lock::is_in_use;
+pub use self::preflight::{Place, examine};
 pub use self::reader::{last_switch, open_intents};

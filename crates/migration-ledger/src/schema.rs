@@ -142,7 +142,7 @@ pub(crate) async fn examine(
     judge(application, version, tables)
 }
 
-fn judge(application: i64, version: i64, tables: i64) -> Result<Format, Trouble> {
+pub(crate) fn judge(application: i64, version: i64, tables: i64) -> Result<Format, Trouble> {
     match (application, version) {
         (0, 0) if tables == 0 => Ok(Format::Empty),
         (APPLICATION, VERSION) => Ok(Format::Current),
