@@ -15,7 +15,7 @@ pub mod messages;
 mod one_key;
 pub mod orphans;
 mod pass;
-mod peers;
+pub mod peers;
 pub mod ports;
 pub mod progress;
 pub mod reasons;

@@ -210,9 +210,12 @@ async fn is_peers<M: KeyManager>(keys: &M, secret: SecretId) -> bool {
     whose(keys, secret).await == Whose::Peers
 }
 
+/// Whether Cinder's own migrator stored this secret a moment ago.
+///
 /// Cinder's migrator gives its secrets no name (cinder/keymgr/migration.py); Barbican may show the
 /// ID in its place (barbican/model/models.py).
-fn was_stored_by_peer(stored: &StoredSecret) -> bool {
+#[must_use]
+pub fn was_stored_by_peer(stored: &StoredSecret) -> bool {
     let is_nameless = stored.name.is_empty() || stored.name == stored.id.to_string();
     stored.created_by_us && is_nameless && stored.age < QUIET
 }

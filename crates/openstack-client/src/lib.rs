@@ -11,7 +11,7 @@ mod session;
 mod token;
 mod transport;
 
-pub use barbican::BarbicanKeyManager;
+pub use barbican::{BarbicanKeyManager, Probe, Quota, Reached};
 pub use config::{
     ApplicationCredential, ApplicationCredentialRef, BadInterface, BarbicanConfig,
     ClientCertificate, ConfigError, Credentials, DomainRef, Interface, KeystoneConfig,

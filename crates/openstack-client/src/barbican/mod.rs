@@ -4,6 +4,7 @@
 mod listing;
 mod metadata;
 mod port;
+mod preflight;
 mod trouble;
 mod wire;
 
@@ -23,6 +24,7 @@ use crate::observer::{Api, Operation, RequestObserver};
 use crate::session::KeystoneSession;
 use crate::token::Token;
 use crate::transport::{self, Answer, Call, Transport, TransportError};
+pub use preflight::{Probe, Quota, Reached};
 use trouble::{Trouble, Verdict};
 
 /// The type of Barbican's service in Keystone's catalogue.

@@ -57,25 +57,7 @@ impl KeyManager for BarbicanKeyManager {
         key: &FixedKey,
         request: RequestId,
     ) -> Result<SecretId, StoreError> {
-        let payload = wire::base64(key);
-        let ask = Ask {
-            operation: Operation::Store,
-            method: Method::POST,
-            path: "secrets".into(),
-            query: Vec::new(),
-            accept: JSON,
-            body: Some(wire::store_body(name, key, &payload)),
-            request,
-        };
-        let heard = self.ask(ask).await?;
-        if heard.answer.status == StatusCode::CREATED {
-            return wire::stored_id(&heard.answer.body).ok_or_else(|| {
-                StoreError::OutcomeUnknown(
-                    "Barbican stored a secret, but its answer does not say which".into(),
-                )
-            });
-        }
-        Err(self.verdict(&heard, &[&payload]).of_store())
+        self.store_named(name.as_str(), key, request).await
     }
 
     async fn set_readers(
@@ -206,6 +188,34 @@ impl Consumers for BarbicanKeyManager {
 }
 
 impl BarbicanKeyManager {
+    /// Stores a key under any name.
+    pub(super) async fn store_named(
+        &self,
+        name: &str,
+        key: &FixedKey,
+        request: RequestId,
+    ) -> Result<SecretId, StoreError> {
+        let payload = wire::base64(key);
+        let ask = Ask {
+            operation: Operation::Store,
+            method: Method::POST,
+            path: "secrets".into(),
+            query: Vec::new(),
+            accept: JSON,
+            body: Some(wire::store_body(name, key, &payload)),
+            request,
+        };
+        let heard = self.ask(ask).await?;
+        if heard.answer.status == StatusCode::CREATED {
+            return wire::stored_id(&heard.answer.body).ok_or_else(|| {
+                StoreError::OutcomeUnknown(
+                    "Barbican stored a secret, but its answer does not say which".into(),
+                )
+            });
+        }
+        Err(self.verdict(&heard, &[&payload]).of_store())
+    }
+
     /// For a request about a secret that may be another's. There 403 says nothing about our roles:
     /// the token stays.
     async fn ask_of_any(&self, ask: Ask, secret: SecretId) -> Result<Heard, SecretError> {

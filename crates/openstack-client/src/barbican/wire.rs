@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use key_migration::fixed_key::FixedKey;
-use key_migration::ids::{SecretId, SecretName, UserId};
+use key_migration::ids::{SecretId, UserId};
 use key_migration::rows::Readers;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -23,7 +23,7 @@ pub(super) fn base64(key: &FixedKey) -> Zeroizing<String> {
 /// The body that stores a key, as Cinder's own migrator would store it (cinder/keymgr/migration.py
 /// through python-barbicanclient), but for the name. It is the only place where the key leaves the
 /// process, and is wiped when the last request is done with it.
-pub(super) fn store_body(name: &SecretName, key: &FixedKey, payload: &str) -> Bytes {
+pub(super) fn store_body(name: &str, key: &FixedKey, payload: &str) -> Bytes {
     #[derive(Serialize)]
     struct NewSecret<'a> {
         name: &'a str,
@@ -35,7 +35,7 @@ pub(super) fn store_body(name: &SecretName, key: &FixedKey, payload: &str) -> By
         payload_content_encoding: &'static str,
     }
     let secret = NewSecret {
-        name: name.as_str(),
+        name,
         secret_type: "symmetric",
         algorithm: "AES",
         bit_length: key.bit_length(),
@@ -43,7 +43,7 @@ pub(super) fn store_body(name: &SecretName, key: &FixedKey, payload: &str) -> By
         payload_content_type: "application/octet-stream",
         payload_content_encoding: "base64",
     };
-    let room = 512 + 6 * name.as_str().len() + payload.len();
+    let room = 512 + 6 * name.len() + payload.len();
     let mut body = Zeroizing::new(Vec::with_capacity(room));
     serde_json::to_writer(&mut *body, &secret)
         .expect("strings and numbers always become JSON, and memory takes any number of bytes");
@@ -120,7 +120,7 @@ pub(super) fn total(body: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use key_migration::ids::{ResourceKind, RowRef};
+    use key_migration::ids::{ResourceKind, RowRef, SecretName};
     use serde_json::{Value, json};
 
     use super::*;
@@ -132,7 +132,7 @@ mod tests {
             kind: ResourceKind::Volume,
             id: "7b".into(),
         });
-        let body = store_body(&name, &key, &base64(&key));
+        let body = store_body(name.as_str(), &key, &base64(&key));
         assert_eq!(
             serde_json::from_slice::<Value>(&body).expect("JSON"),
             json!({

@@ -101,6 +101,11 @@ fn route(shared: &Shared, request: &answer::Request, minor: u8) -> Result<Respon
             StatusCode::OK,
             &json!({"version": version(shared, minor)}),
         )),
+        (&Method::GET, ["quotas"]) => Ok(answer::json(
+            StatusCode::OK,
+            &json!({"quotas": {"secrets": state.vault.quota(&caller.project_id), "orders": -1,
+                "containers": -1, "consumers": -1, "cas": -1}}),
+        )),
         (&Method::POST, ["secrets"]) => secrets::create(&call, state),
         (&Method::GET, ["secrets"]) => listing::list(&call, &state.vault),
         (method, ["secrets", id]) => {

@@ -211,6 +211,11 @@ impl Vault {
         };
     }
 
+    /// The quota of secrets that counts for the project; -1 is none.
+    pub(super) fn quota(&self, project_id: &str) -> i64 {
+        self.quotas.get(project_id).copied().unwrap_or(-1)
+    }
+
     /// Whether one more secret is too many; a negative quota is none
     /// (barbican `common/quota.py`).
     pub(super) fn quota_reached(&self, project_id: &str, now: Timestamp) -> bool {
