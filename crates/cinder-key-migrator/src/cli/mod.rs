@@ -1,5 +1,6 @@
 //! The command line; what belongs to one command alone is in a file of its own.
 
+mod check;
 mod fixed_key;
 mod operator;
 mod orphans;
@@ -10,6 +11,8 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use key_migration::ids::Service;
 use oslo_config::Input;
 
+pub(crate) use self::check::Check;
+use self::check::CheckArgs;
 use self::fixed_key::FixedKeyArgs;
 pub(crate) use self::fixed_key::{FixedKey, Remove, Restore};
 use self::operator::{CompletionsArgs, HoldArgs, MigrateArgs, PlanArgs, RowsArgs, StatusArgs};
@@ -72,6 +75,12 @@ enum CommandArgs {
     ///
     /// The exit status is 0 if each of them was held, 1 if not, and 2 if it failed.
     Release(HoldArgs),
+    /// Look whether everything is ready, before anything is changed
+    ///
+    /// Changes nothing, neither in the database nor in Barbican nor on disk; with --probe one secret
+    /// of random bytes is stored and deleted. The exit status is 0 if all is well, 1 if something
+    /// should be looked at, and 2 if something fails.
+    Check(CheckArgs),
     /// Show and delete secrets that were stored for a row and that no row refers to
     #[command(subcommand, arg_required_else_help = true)]
     Orphans(OrphansArgs),
@@ -152,6 +161,8 @@ pub(crate) enum Command {
     Revert(Named),
     /// `release`
     Release(Named),
+    /// `check`
+    Check(Check),
     /// `orphans`
     Orphans(Orphans),
     /// `completions`
@@ -196,6 +207,7 @@ pub(crate) fn parse(
         CommandArgs::Migrate(args) => Command::Migrate(args.command(matches)),
         CommandArgs::Revert(args) => Command::Revert(args.command(matches)),
         CommandArgs::Release(args) => Command::Release(args.command(matches)),
+        CommandArgs::Check(args) => Command::Check(args.command(matches)),
         CommandArgs::Orphans(args) => Command::Orphans(args.command(matches)),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::FixedKey(args) => Command::FixedKey(args.command(matches)),

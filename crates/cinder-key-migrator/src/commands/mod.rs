@@ -1,5 +1,6 @@
 //! What the command line asks for, one module a command; the daemon is a house of its own.
 
+mod check;
 mod daemon_client;
 mod desk;
 mod fixed_key;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Migrate(command) => migrate::run(&command),
         Command::Revert(command) => revert::run(&command),
         Command::Release(command) => revert::release(&command),
+        Command::Check(command) => check::run(command),
         Command::Orphans(command) => orphans::run(command),
         Command::Completions(shell) => {
             cli::print_completions(shell);

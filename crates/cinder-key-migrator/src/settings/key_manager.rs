@@ -45,6 +45,17 @@ pub(super) fn read(conf: &Config, faults: &mut Faults) -> Option<KeyManagerSecti
     })
 }
 
+/// Where the fixed key is set, and as which option.
+pub(super) fn place_of_fixed_key(conf: &Config) -> String {
+    conf.origin(&FIXED_KEY).to_string()
+}
+
+/// The backend as it is written.
+pub(super) fn name_of_backend(conf: &Config) -> Option<(String, String)> {
+    let name = conf.get(&BACKEND).ok()?;
+    Some((name, conf.origin(&BACKEND).to_string()))
+}
+
 fn read_fixed_key(conf: &Config, faults: &mut Faults) -> Option<Option<Arc<FixedKey>>> {
     let digits = faults.check(conf.get(&FIXED_KEY))?;
     let Some(digits) = digits.filter(|digits| !digits.expose_secret().is_empty()) else {

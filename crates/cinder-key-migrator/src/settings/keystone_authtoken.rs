@@ -6,11 +6,11 @@ use openstack_client::{
     KeystoneConfig, PasswordCredentials, ProjectRef, ServerTrust, Timeouts, TokenScope, UserRef,
 };
 use oslo_config::{Config, Opt, Registry};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::default::Machine;
 use super::session::{SessionOpts, text};
-use super::{Faults, url};
+use super::{Deletions, Faults, url};
 
 const GROUP: &str = "keystone_authtoken";
 
@@ -173,6 +173,35 @@ pub(super) fn read(
         trust: session.trust.clone(),
         certificate: session.certificate.clone(),
         timeouts: session.timeouts,
+    })
+}
+
+/// What stands in the way of Cinder's deleting a secret with its own credentials: it takes these
+/// six options of the section itself, whatever `auth_section` and `auth_type` say
+/// (cinder/volume/volume_utils.py, `delete_encryption_key`).
+pub(super) fn read_deletions(conf: &Config) -> Result<Deletions, oslo_config::Error> {
+    let own = Plugin::of(GROUP);
+    let mut missing = Vec::new();
+    for option in [
+        &own.auth_url,
+        &own.username,
+        &own.project_name,
+        &own.user_domain_name,
+        &own.project_domain_name,
+    ] {
+        if text(conf, option)?.is_none() {
+            missing.push(option.name());
+        }
+    }
+    let password = conf.get(&own.password)?;
+    if password.is_none_or(|password| password.expose_secret().is_empty()) {
+        missing.push(own.password.name());
+    }
+    Ok(Deletions {
+        missing,
+        elsewhere: text(conf, &AUTH_SECTION)?.is_some(),
+        by_application_credential: text(conf, &own.auth_type)?
+            .is_some_and(|name| name.ends_with("applicationcredential")),
     })
 }
 

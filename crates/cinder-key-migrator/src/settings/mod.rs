@@ -6,6 +6,7 @@ mod barbican;
 mod database;
 mod default;
 mod faults;
+mod inspection;
 mod key_manager;
 mod key_migrator;
 mod keystone_authtoken;
@@ -26,6 +27,9 @@ use oslo_config::{Config, Environment, Input, Opt, OptionError, Registry, Search
 pub(crate) use self::default::kernel_hostname;
 use self::default::{DefaultSection, Machine};
 pub(crate) use self::faults::Faults;
+pub(crate) use self::inspection::{
+    Deletions, Inspection, Keys, inspect, inspect_file, inspect_nova,
+};
 use self::key_manager::KeyManagerSection;
 use self::key_migrator::KeyMigratorSection;
 pub(crate) use self::listen::Listen;
