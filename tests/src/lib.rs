@@ -33,5 +33,5 @@ pub use emulated_cloud::EmulatedCloud;
 pub use program::{Program, Signal};
 pub use python::{Python, StoredSecret};
 pub use real_cloud::RealCloud;
-pub use rows::{Backup, Service, Snapshot, Volume, ZERO_KEY};
+pub use rows::{Backup, ImageMetadata, Service, Snapshot, Volume, VolumeType, ZERO_KEY};
 pub use services::{RoleWorld, Services};

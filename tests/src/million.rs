@@ -65,6 +65,17 @@ pub async fn snapshots_and_backups(database: &CinderDatabase, rows: u32) -> Resu
     Ok(())
 }
 
+/// Adds as many copies of one backup.
+///
+/// # Errors
+///
+/// When the database refuses.
+pub async fn copies_of_backup(database: &CinderDatabase, pattern: &str, rows: u32) -> Result<()> {
+    let same = ("display_name", "'copy'");
+    copy(database, "backups", pattern, &[same], rows).await?;
+    analysed(database, "backups").await
+}
+
 /// Copies a row under new IDs, with some columns changed to other expressions.
 async fn copy(
     database: &CinderDatabase,

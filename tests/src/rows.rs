@@ -83,6 +83,21 @@ pub struct Service {
     record: Record,
 }
 
+/// A row of `volume_types`, with that of `encryption` if it is an encrypted one.
+#[derive(Clone, Debug)]
+pub struct VolumeType {
+    /// The type's ID, for `volume_type_id`.
+    pub id: Uuid,
+    record: Record,
+    encryption: Option<Record>,
+}
+
+/// A row of `volume_glance_metadata`: one property of an image, kept beside what was made from it.
+#[derive(Clone, Debug)]
+pub struct ImageMetadata {
+    record: Record,
+}
+
 impl Volume {
     /// A volume on a host, as in `host1@lvm#pool`.
     #[must_use]
@@ -241,6 +256,70 @@ impl Service {
     }
 }
 
+impl VolumeType {
+    /// A type whose volumes are not encrypted.
+    #[must_use]
+    pub fn plain() -> Self {
+        let id = Uuid::new_v4();
+        let record = Record::rooted("volume_types")
+            .with("id", id)
+            .with("name", format!("type-{id}"))
+            .with("is_public", true);
+        Self {
+            id,
+            record,
+            encryption: None,
+        }
+    }
+
+    /// A type whose volumes are encrypted.
+    #[must_use]
+    pub fn encrypted() -> Self {
+        let plain = Self::plain();
+        let encryption = Record::rooted("encryption")
+            .with("encryption_id", Uuid::new_v4())
+            .with("volume_type_id", plain.id)
+            .with("cipher", "aes-xts-plain64")
+            .with("control_location", "front-end")
+            .with("key_size", 256)
+            .with("provider", "luks");
+        Self {
+            encryption: Some(encryption),
+            ..plain
+        }
+    }
+
+    /// A type that was an encrypted one: the encryption is deleted.
+    #[must_use]
+    pub fn formerly_encrypted() -> Self {
+        let mut was = Self::encrypted();
+        was.encryption = was.encryption.map(|it| it.with("deleted", true));
+        was
+    }
+}
+
+impl ImageMetadata {
+    /// A property beside the volume with this ID.
+    #[must_use]
+    pub fn of_volume(volume_id: Uuid, key: &str, value: &str) -> Self {
+        Self::beside("volume_id", volume_id, key, value)
+    }
+
+    /// A property beside the snapshot with this ID.
+    #[must_use]
+    pub fn of_snapshot(snapshot_id: Uuid, key: &str, value: &str) -> Self {
+        Self::beside("snapshot_id", snapshot_id, key, value)
+    }
+
+    fn beside(column: &'static str, id: Uuid, key: &str, value: &str) -> Self {
+        let record = Record::rooted("volume_glance_metadata")
+            .with(column, id)
+            .with("key", key)
+            .with("value", value);
+        Self { record }
+    }
+}
+
 /// What every kind of row can be told.
 macro_rules! row_of_cinder {
     ($row:ident) => {
@@ -306,6 +385,7 @@ row_of_cinder!(Volume);
 row_of_cinder!(Snapshot);
 row_of_cinder!(Backup);
 row_of_cinder!(Service);
+row_of_cinder!(ImageMetadata);
 resource_of_cinder!(Volume);
 resource_of_cinder!(Snapshot);
 resource_of_cinder!(Backup);
@@ -335,6 +415,21 @@ impl Insert for Backup {
 }
 
 impl Insert for Service {
+    fn records(&self) -> Vec<Record> {
+        vec![self.record.clone()]
+    }
+}
+
+impl Insert for VolumeType {
+    fn records(&self) -> Vec<Record> {
+        let encryption = self.encryption.iter().cloned();
+        std::iter::once(self.record.clone())
+            .chain(encryption)
+            .collect()
+    }
+}
+
+impl Insert for ImageMetadata {
     fn records(&self) -> Vec<Record> {
         vec![self.record.clone()]
     }

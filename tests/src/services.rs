@@ -25,6 +25,8 @@ pub struct Services {
     pub barbican_as_shipped: String,
     /// A Barbican with the old policies, in [`RoleWorld::Creator`]'s region.
     pub barbican_creator: String,
+    /// The Glance that is in every region of the catalogue, without a version.
+    pub glance: String,
     /// The private MariaDB.
     pub mariadb: MariaDb,
     /// The private PostgreSQL.

@@ -4,6 +4,7 @@ mod answer;
 mod barbican;
 mod catalog;
 mod config;
+mod glance;
 mod keystone;
 mod observer;
 mod remedy;
@@ -17,6 +18,8 @@ pub use config::{
     ClientCertificate, ConfigError, Credentials, DomainRef, Interface, KeystoneConfig,
     PasswordCredentials, ProjectRef, ServerTrust, Timeouts, TokenScope, UserRef,
 };
+pub use glance::{Glance, GlanceConfig, ImageTally, ZeroImage};
 pub use observer::{Api, Operation, Outcome, RequestObserver};
 pub use session::KeystoneSession;
 pub use token::{Named, Token};
+pub use transport::client as http_client;

@@ -22,11 +22,13 @@ pub enum Api {
     Keystone,
     /// Barbican.
     Barbican,
+    /// Glance.
+    Glance,
 }
 
 impl Api {
     /// Every one.
-    pub const ALL: [Self; 2] = [Self::Keystone, Self::Barbican];
+    pub const ALL: [Self; 3] = [Self::Keystone, Self::Barbican, Self::Glance];
 
     /// The label in metrics.
     #[must_use]
@@ -34,6 +36,7 @@ impl Api {
         match self {
             Self::Keystone => "keystone",
             Self::Barbican => "barbican",
+            Self::Glance => "glance",
         }
     }
 }
@@ -65,11 +68,13 @@ pub enum Operation {
     List,
     /// `GET /v1/secrets`, to see whether it answers.
     Probe,
+    /// `GET /v2/images`, one page of everything. The daemon never asks it.
+    ListImages,
 }
 
 impl Operation {
     /// Every one.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SignIn,
         Self::Store,
         Self::SetReaders,
@@ -82,6 +87,7 @@ impl Operation {
         Self::Find,
         Self::List,
         Self::Probe,
+        Self::ListImages,
     ];
 
     /// The label in metrics.
@@ -100,6 +106,7 @@ impl Operation {
             Self::Find => "find",
             Self::List => "list",
             Self::Probe => "probe",
+            Self::ListImages => "list_images",
         }
     }
 }

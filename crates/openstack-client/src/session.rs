@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::answer::said;
 use crate::catalog::{below, keystone_v3};
-use crate::config::{ConfigError, KeystoneConfig, checked_url};
+use crate::config::{ConfigError, Interface, KeystoneConfig, checked_url};
 use crate::keystone::{self, Issued};
 use crate::observer::{Api, Operation, RequestObserver};
 use crate::remedy;
@@ -110,6 +110,29 @@ impl KeystoneSession {
         {
             state.current = None;
         }
+    }
+
+    /// Where the catalogue of this token has a service.
+    ///
+    /// # Errors
+    /// It has no such endpoint, and the message says what it has instead; or Keystone does not let
+    /// us in.
+    pub async fn endpoint(
+        &self,
+        service_type: &str,
+        interface: Interface,
+        region_name: Option<&str>,
+        request: RequestId,
+    ) -> Result<Url, Fault> {
+        let token = self.token(request).await?;
+        let found = token.catalog.endpoint(service_type, interface, region_name);
+        found.map_err(|missing| {
+            let remedy = format!(
+                "add the endpoint to the catalogue: openstack endpoint create {service_type} \
+                 {interface} URL"
+            );
+            Fault::new(Reason::Configuration, missing.to_string(), remedy)
+        })
     }
 
     pub(crate) fn config(&self) -> &KeystoneConfig {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use key_migration::ids::UserId;
 use reqwest::header::HeaderValue;
+use secrecy::SecretString;
 
 use crate::catalog::Catalog;
 use crate::keystone::{InDomain, Issued};
@@ -75,6 +76,12 @@ impl Token {
     /// What its roles were lent by, if they are not simply those of the user.
     pub(crate) fn lent_by(&self) -> Option<Lender> {
         self.lent_by
+    }
+
+    /// What is sent as `X-Auth-Token`, for a client of another service's. It is secret.
+    #[must_use]
+    pub fn secret(&self) -> SecretString {
+        self.value.to_str().unwrap_or_default().into()
     }
 
     pub(crate) fn value(&self) -> &HeaderValue {

@@ -46,6 +46,7 @@ pub(crate) struct Transport {
     client: Client,
     api: Api,
     observer: Arc<dyn RequestObserver>,
+    longest_answer: usize,
 }
 
 /// One request, which may be sent more than once.
@@ -84,6 +85,15 @@ impl Transport {
             client,
             api,
             observer,
+            longest_answer: LONGEST_ANSWER,
+        }
+    }
+
+    /// Reads answers of up to so many bytes.
+    pub(crate) fn longest_answer(self, longest_answer: usize) -> Self {
+        Self {
+            longest_answer,
+            ..self
         }
     }
 
@@ -121,7 +131,7 @@ impl Transport {
                 .body(body.clone());
         }
         let mut response = request.send().await.map_err(Failure::from)?;
-        let body = read_body(&mut response).await?;
+        let body = read_body(&mut response, self.longest_answer).await?;
         Ok(Answer {
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
@@ -131,17 +141,20 @@ impl Transport {
 }
 
 /// Reads the whole answer into memory that is wiped, also where it had to grow.
-async fn read_body(response: &mut reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+async fn read_body(
+    response: &mut reqwest::Response,
+    longest: usize,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let expected = response.content_length().unwrap_or(0);
     let expected = usize::try_from(expected).unwrap_or(usize::MAX);
-    if expected > LONGEST_ANSWER {
-        return Err(Failure::too_long());
+    if expected > longest {
+        return Err(Failure::longer_than(longest));
     }
     let mut body = Zeroizing::new(Vec::with_capacity(expected));
     while let Some(chunk) = response.chunk().await.map_err(Failure::from)? {
         let length = body.len() + chunk.len();
-        if length > LONGEST_ANSWER {
-            return Err(Failure::too_long());
+        if length > longest {
+            return Err(Failure::longer_than(longest));
         }
         if length > body.capacity() {
             let mut larger = Zeroizing::new(Vec::with_capacity(2 * length));
@@ -159,11 +172,9 @@ struct Failure {
 }
 
 impl Failure {
-    fn too_long() -> Self {
+    fn longer_than(longest: usize) -> Self {
         Self {
-            error: TransportError::Unanswered(format!(
-                "its answer is longer than {LONGEST_ANSWER} bytes"
-            )),
+            error: TransportError::Unanswered(format!("its answer is longer than {longest} bytes")),
             outcome: Outcome::Broken,
         }
     }
@@ -229,11 +240,11 @@ fn answered_as(headers: &HeaderMap) -> &str {
         .unwrap_or("-")
 }
 
-/// Builds a client with these limits.
+/// Builds an HTTP client with these limits: no proxy, no redirect, nothing done twice.
 ///
 /// # Errors
 /// Names the option and the file where a bundle or a certificate cannot be used.
-pub(crate) fn client(
+pub fn client(
     trust: &ServerTrust,
     certificate: Option<&ClientCertificate>,
     timeouts: Timeouts,

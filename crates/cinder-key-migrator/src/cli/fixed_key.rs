@@ -1,4 +1,6 @@
-//! `fixed-key remove` and `fixed-key restore`.
+//! `fixed-key audit`, `fixed-key remove` and `fixed-key restore`.
+
+mod audit;
 
 use std::path::PathBuf;
 
@@ -6,11 +8,22 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgMatches, Subcommand};
 use key_migration::verdict::Item;
 
+pub(crate) use self::audit::Audit;
+use self::audit::{AuditArgs, ITEMS};
 use super::{ConfigArgs, origin};
 use crate::settings::Origin;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FixedKeyArgs {
+    /// Look at everything that may still need the fixed key, and say whether it may go
+    ///
+    /// Looks at all hosts' rows, at backups whose row has no key, at Glance's images, at the image
+    /// metadata of volumes, and at Nova's instances where --nova-config-file is given. What is found
+    /// is kept in state_dir/evidence, which the daemon's status and metrics show, too. Nothing else
+    /// is changed. The exit status is 0 if the key may go, 1 if not or not yet known, and 2 if it
+    /// failed.
+    #[command(after_long_help = ITEMS)]
+    Audit(AuditArgs),
     /// Remove option fixed_key from files, after a backup; a dry run without --execute
     ///
     /// Every other byte of a file is kept, and its owner and mode. A folder stands for the files in
@@ -64,9 +77,11 @@ pub(super) struct RestoreArgs {
     config: ConfigArgs,
 }
 
-/// What to do about the option in files.
+/// What to do about the fixed key.
 #[derive(Debug)]
 pub(crate) enum FixedKey {
+    /// `audit`
+    Audit(Audit),
     /// `remove`
     Remove(Remove),
     /// `restore`
@@ -106,6 +121,7 @@ impl FixedKeyArgs {
     pub(super) fn command(self, matches: &ArgMatches) -> FixedKey {
         let (_, matches) = matches.subcommand().expect("clap asks for a command");
         match self {
+            Self::Audit(args) => FixedKey::Audit(args.command(matches)),
             Self::Remove(args) => FixedKey::Remove(Remove {
                 origin: origin(args.config, Vec::new(), matches),
                 execute: args.execute,

@@ -14,7 +14,7 @@ use oslo_config::Input;
 pub(crate) use self::check::Check;
 use self::check::CheckArgs;
 use self::fixed_key::FixedKeyArgs;
-pub(crate) use self::fixed_key::{FixedKey, Remove, Restore};
+pub(crate) use self::fixed_key::{Audit, FixedKey, Remove, Restore};
 use self::operator::{CompletionsArgs, HoldArgs, MigrateArgs, PlanArgs, RowsArgs, StatusArgs};
 pub(crate) use self::operator::{Named, Plan, RowState, Rows, Status};
 use self::orphans::OrphansArgs;
@@ -86,7 +86,7 @@ enum CommandArgs {
     Orphans(OrphansArgs),
     /// Print a script that completes this command line in a shell
     Completions(CompletionsArgs),
-    /// Take the fixed key out of configuration files, and put it back
+    /// Find out whether the fixed key may leave the configuration files, take it out, and put it back
     #[command(subcommand, arg_required_else_help = true)]
     FixedKey(FixedKeyArgs),
 }

@@ -9,6 +9,7 @@ mod migrate;
 mod orphans;
 mod output;
 mod plan;
+mod progress;
 mod revert;
 mod rows;
 mod status;

@@ -27,6 +27,11 @@ impl Faults {
             .ok()
     }
 
+    /// Those of another file, too.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The value if nothing at all was wrong.
     pub(super) fn unless_any<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {

@@ -1,4 +1,4 @@
-//! Keystone and Barbican under gunicorn.
+//! Keystone, Barbican and Glance under gunicorn.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ pub(crate) struct Application<'a> {
     pub(crate) wsgi_app: &'a str,
     /// The module that takes long to import.
     pub(crate) preload: &'a str,
-    /// The module that holds its policies.
-    pub(crate) policy: &'a str,
+    /// The module that holds its policies, where it would load them too late.
+    pub(crate) policy: Option<&'a str>,
     /// Where it finds its configuration.
     pub(crate) home: PathBuf,
     pub(crate) port: u16,
@@ -53,9 +53,10 @@ pub(crate) async fn serve(
         .env("SERVICE_PORT", application.port.to_string())
         .env("SERVICE_WSGI_APP", application.wsgi_app)
         .env("SERVICE_PRELOAD", application.preload)
-        .env("SERVICE_POLICY", application.policy)
         .env("SERVICE_WORKERS", application.workers.to_string())
-        .env("BARBICAN_PASTE", venv.barbican_paste());
+        .env("BARBICAN_PASTE", venv.barbican_paste())
+        .env("OS_GLANCE_CONFIG_DIR", application.home.join(".glance"))
+        .envs(application.policy.map(|module| ("SERVICE_POLICY", module)));
     let mut process = Process::start_service(application.name, command, logs)?;
     let url = format!("http://127.0.0.1:{}{}", application.port, application.probe);
     let client = http::client();

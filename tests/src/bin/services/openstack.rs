@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::gunicorn::{self, Application};
 use crate::mariadb;
 use crate::postgresql;
-use crate::prepared::{State, Venv};
+use crate::prepared::{GLANCE, State, Venv};
 use crate::process::Process;
 
 /// Simple crypto's key-encryption key: 32 bytes in base64.
@@ -22,6 +22,9 @@ const KEK: &str = "dGVzdHMtb25seS1rZXktZW5jcnlwdGlvbi1rZXktMDE=";
 
 /// It is asked for a token now and then.
 const KEYSTONE_WORKERS: u32 = 2;
+
+/// A few tests ask it.
+const GLANCE_WORKERS: u32 = 1;
 
 /// The running services. Dropping this kills them.
 pub(crate) struct Running {
@@ -96,7 +99,7 @@ pub(crate) async fn start(home: &Path, barbican: Barbican) -> Result<Running> {
     )?;
     let plan = Plan::new(&state, access, postgresql_access, barbican)?;
     let venv = Venv::in_home(home);
-    let (keystone, as_shipped, creator) = tokio::try_join!(
+    let (keystone, as_shipped, creator, glance) = tokio::try_join!(
         async {
             let keystone = gunicorn::serve(&venv, &plan.keystone(&state)?, &logs).await?;
             plan.fill_keystone().await.context("filling Keystone")?;
@@ -104,12 +107,13 @@ pub(crate) async fn start(home: &Path, barbican: Barbican) -> Result<Running> {
         },
         plan.serve_barbican(RoleWorld::AsShipped, &venv, &folder.path, &logs),
         plan.serve_barbican(RoleWorld::Creator, &venv, &folder.path, &logs),
+        plan.serve_glance(&venv, &folder.path, &logs),
     )?;
     let description = folder.path.join("services.json");
     let services = plan.services(venv.program("python"), logs);
     std::fs::write(&description, serde_json::to_string_pretty(&services)?)?;
     Ok(Running {
-        processes: vec![keystone, as_shipped, creator, mariadb, postgresql],
+        processes: vec![keystone, as_shipped, creator, glance, mariadb, postgresql],
         folder,
         postgresql: postgresql_data,
         description,
@@ -130,9 +134,11 @@ struct Plan {
     keystone_port: u16,
     as_shipped_port: u16,
     creator_port: u16,
+    glance_port: u16,
     barbican: Barbican,
     admin: User,
     barbican_password: String,
+    glance_password: String,
 }
 
 impl Plan {
@@ -148,9 +154,11 @@ impl Plan {
             keystone_port: free_port()?,
             as_shipped_port: free_port()?,
             creator_port: free_port()?,
+            glance_port: free_port()?,
             barbican,
             admin: bootstrapped_admin(&state.secrets.admin_password),
             barbican_password: random_password(),
+            glance_password: random_password(),
         })
     }
 
@@ -159,7 +167,7 @@ impl Plan {
             name: "keystone",
             wsgi_app: "keystone.wsgi.api:application",
             preload: "keystone.server.wsgi",
-            policy: "keystone.common.rbac_enforcer.policy",
+            policy: Some("keystone.common.rbac_enforcer.policy"),
             home: state.configure_keystone(&self.mariadb)?,
             port: self.keystone_port,
             workers: KEYSTONE_WORKERS,
@@ -184,7 +192,7 @@ impl Plan {
             name,
             wsgi_app: "barbican_wsgi:application",
             preload: "barbican.api.app",
-            policy: "barbican.common.policy",
+            policy: Some("barbican.common.policy"),
             home,
             port: self.barbican_port(world),
             workers: self.barbican.workers,
@@ -220,8 +228,49 @@ impl Plan {
         )
     }
 
-    /// Makes what a deployment's installer would: the catalog, and the user that Barbican checks
-    /// tokens as.
+    async fn serve_glance(&self, venv: &Venv, folder: &Path, logs: &Path) -> Result<Process> {
+        let home = folder.join("glance");
+        std::fs::create_dir_all(home.join(".glance"))?;
+        let text = self.glance_configuration(venv, &home);
+        std::fs::write(home.join(".glance/glance-api.conf"), text)?;
+        let glance = Application {
+            name: "glance",
+            wsgi_app: "glance.wsgi.api:application",
+            preload: "glance.common.wsgi_app",
+            policy: None,
+            home,
+            port: self.glance_port,
+            workers: GLANCE_WORKERS,
+            processors: None,
+            probe: "/versions",
+        };
+        gunicorn::serve(venv, &glance, logs).await
+    }
+
+    fn glance_configuration(&self, venv: &Venv, home: &Path) -> String {
+        let (home, auth_url) = (home.display(), self.auth_url());
+        format!(
+            "[DEFAULT]\nuse_stderr = true\nenabled_backends = files:file\n\
+             # Few, so that a test with few images sees pages.\n\
+             api_limit_max = 20\n\
+             [database]\nconnection = {}\n\
+             [paste_deploy]\nflavor = keystone\nconfig_file = {}\n\
+             [glance_store]\ndefault_backend = files\n\
+             [files]\nfilesystem_store_datadir = {home}/images\n\
+             [os_glance_staging_store]\nfilesystem_store_datadir = {home}/staging\n\
+             [os_glance_tasks_store]\nfilesystem_store_datadir = {home}/tasks\n\
+             [oslo_concurrency]\nlock_path = {home}\n\
+             [keystone_authtoken]\nauth_type = password\nauth_url = {auth_url}\n\
+             www_authenticate_uri = {auth_url}\nusername = glance\npassword = {}\n\
+             user_domain_id = default\nproject_name = service\nproject_domain_id = default\n",
+            mariadb::url(&self.mariadb, GLANCE),
+            venv.glance_paste().display(),
+            self.glance_password,
+        )
+    }
+
+    /// Makes what a deployment's installer would: the catalog, and the users that
+    /// Barbican and Glance check tokens as.
     async fn fill_keystone(&self) -> Result<()> {
         let keystone = Keystone::new(&self.auth_url(), self.admin.clone());
         keystone
@@ -229,23 +278,27 @@ impl Plan {
             .await?;
         let project = json!({ "name": "service", "domain_id": "default" });
         let project_id = keystone.create("project", project).await?;
-        let user = json!({
-            "name": "barbican",
-            "domain_id": "default",
-            "password": self.barbican_password,
-        });
-        let user_id = keystone.create("user", user).await?;
-        keystone.grant_by_id(&project_id, &user_id, "admin").await?;
+        for (name, password) in [
+            ("barbican", &self.barbican_password),
+            ("glance", &self.glance_password),
+        ] {
+            let user = json!({ "name": name, "domain_id": "default", "password": password });
+            let user_id = keystone.create("user", user).await?;
+            keystone.grant_by_id(&project_id, &user_id, "admin").await?;
+        }
         let service = json!({ "type": "identity", "name": "keystone" });
         let identity_id = keystone.create("service", service).await?;
         let service = json!({ "type": "key-manager", "name": "barbican" });
         let key_manager_id = keystone.create("service", service).await?;
+        let service = json!({ "type": "image", "name": "glance" });
+        let image_id = keystone.create("service", service).await?;
         for world in RoleWorld::ALL {
             let region = world.region_name();
             keystone.create("region", json!({ "id": region })).await?;
             for (service_id, url) in [
                 (&identity_id, self.auth_url()),
                 (&key_manager_id, self.barbican_url(world)),
+                (&image_id, self.glance_url()),
             ] {
                 add_endpoints(&keystone, region, service_id, &url).await?;
             }
@@ -259,6 +312,7 @@ impl Plan {
             admin: self.admin.clone(),
             barbican_as_shipped: self.barbican_url(RoleWorld::AsShipped),
             barbican_creator: self.barbican_url(RoleWorld::Creator),
+            glance: self.glance_url(),
             mariadb: self.mariadb.clone(),
             postgresql: self.postgresql.clone(),
             python,
@@ -268,6 +322,10 @@ impl Plan {
 
     fn auth_url(&self) -> String {
         format!("http://127.0.0.1:{}/v3", self.keystone_port)
+    }
+
+    fn glance_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.glance_port)
     }
 
     fn barbican_url(&self, world: RoleWorld) -> String {

@@ -1,5 +1,5 @@
 //! The state that the services start from, made once and copied for every start: a MariaDB data
-//! folder with the tables of Keystone and both Barbicans, Keystone's keys and its administrator.
+//! folder with the tables of Keystone, both Barbicans and Glance, Keystone's keys and its administrator.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,16 @@ use crate::postgresql;
 use crate::process::{Process, isolated_command};
 
 /// The databases on the server. The last one is there to be dumped.
-const DATABASES: [&str; 4] = [
+const DATABASES: [&str; 5] = [
     "keystone",
+    GLANCE,
     "barbican_as_shipped",
     "barbican_creator",
     "cinder",
 ];
+
+/// The database of Glance.
+pub(crate) const GLANCE: &str = "glance";
 
 /// The prepared state's folder, or a copy of it.
 pub(crate) struct State {
@@ -52,6 +56,10 @@ impl Venv {
 
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
+    }
+
+    pub(crate) fn glance_paste(&self) -> PathBuf {
+        self.folder.join("etc/glance/glance-api-paste.ini")
     }
 
     pub(crate) fn barbican_paste(&self) -> PathBuf {
@@ -178,8 +186,9 @@ async fn prepare(home: &Path, prepared: &Path, stamp: &str) -> Result<()> {
     tokio::try_join!(
         cinder_on_postgresql(&venv, &state, &postgresql, &logs),
         keystone(&venv, &state, &access, &logs),
-        barbican(&venv, &access, DATABASES[1], &logs),
+        glance(&venv, &state, &access, &logs),
         barbican(&venv, &access, DATABASES[2], &logs),
+        barbican(&venv, &access, DATABASES[3], &logs),
         cinder(&venv, &state, &access, &logs),
     )?;
     mariadb::stop(server).await;
@@ -220,6 +229,23 @@ async fn barbican(venv: &Venv, access: &MariaDb, database: &str, logs: &Path) ->
     let mut command = isolated_command(venv.program("barbican-manage"), logs);
     command.args(["db", "upgrade", "--db-url", &mariadb::url(access, database)]);
     Process::run(&format!("{database}-db_upgrade"), command, logs).await
+}
+
+async fn glance(venv: &Venv, state: &State, access: &MariaDb, logs: &Path) -> Result<()> {
+    let folder = state.folder.join("glance");
+    std::fs::create_dir_all(&folder)?;
+    let configuration = folder.join("glance-api.conf");
+    let text = format!(
+        "[database]\nconnection = {}\n",
+        mariadb::url(access, GLANCE)
+    );
+    std::fs::write(&configuration, text)?;
+    let mut command = isolated_command(venv.program("glance-manage"), &folder);
+    command
+        .arg("--config-file")
+        .arg(&configuration)
+        .args(["db", "sync"]);
+    Process::run("glance-db_sync", command, logs).await
 }
 
 async fn cinder(venv: &Venv, state: &State, access: &MariaDb, logs: &Path) -> Result<()> {

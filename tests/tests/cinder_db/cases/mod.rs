@@ -1,5 +1,6 @@
 //! What holds on every database: each case gets a fresh one, with Cinder's own tables.
 
+pub(crate) mod audit;
 pub(crate) mod census;
 pub(crate) mod holding;
 pub(crate) mod reading;
@@ -99,6 +100,11 @@ macro_rules! contract {
                 a_volume_goes_back_with_the_snapshots_that_share_its_secret,
                 a_backup_goes_back_alone,
                 a_row_that_changed_meanwhile_stays_as_it_is,
+            }
+            audit {
+                backups_without_a_key_come_page_by_page_and_no_others,
+                the_volume_behind_a_backup_is_told_deleted_or_not,
+                image_metadata_at_zeros_is_stale_beside_what_has_no_key,
             }
         }
     };

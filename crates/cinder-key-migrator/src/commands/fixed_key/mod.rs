@@ -1,6 +1,7 @@
-//! `fixed-key`: takes the fixed key out of configuration files, and puts it back. How files are
-//! edited is the matter of `key_audit`; here it is decided whether, and said what was done.
+//! `fixed-key`: finds out whether the fixed key may go, takes it out of configuration files, and puts
+//! it back. How evidence is found and files are edited is the matter of `key_audit`; here it is decided whether, and said what was done.
 
+mod audit;
 mod outcome;
 mod remove;
 mod restore;
@@ -13,6 +14,7 @@ use crate::exit::Failure;
 /// Does what the command line says.
 pub(crate) fn run(command: FixedKey) -> Result<ExitCode, Failure> {
     match command {
+        FixedKey::Audit(command) => audit::run(command),
         FixedKey::Remove(remove) => remove::run(&remove),
         FixedKey::Restore(restore) => restore::run(&restore),
     }
