@@ -295,4 +295,32 @@ mod tests {
         assert!(parsed("ckm run --service scheduler").is_err());
         assert!(parsed("ckm").is_err());
     }
+
+    #[test]
+    fn every_command_of_the_manual_is_one() {
+        let manuals = [
+            include_str!("../../../../docs/operations.md"),
+            include_str!("../../../../README.md"),
+        ];
+        let mut commands = 0;
+        for manual in manuals {
+            let text = manual.replace("\\\n", " ");
+            let lines = text
+                .lines()
+                .filter(|line| line.starts_with("cinder-key-migrator "));
+            for line in lines {
+                let command = line.split('#').next().unwrap_or_default();
+                let words: Vec<_> = command
+                    .split(['<', '>'])
+                    .enumerate()
+                    .map(|(number, part)| if number % 2 == 0 { part } else { "7b" })
+                    .collect();
+                let words = words.concat();
+                let arguments = words.split_whitespace().map(Into::into);
+                assert!(parse(arguments).is_ok(), "{line}");
+                commands += 1;
+            }
+        }
+        assert!(commands > 10, "{commands}");
+    }
 }

@@ -19,10 +19,12 @@ mod session;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use key_audit::ephemeral_disks::Cell;
 use key_audit::stores::StoreConfig;
+use key_migration::fixed_key::FixedKey;
 use key_migration::ids::Service;
 use key_migration::rows::{Backend, Scope};
 use key_migration::settings::Settings;
@@ -116,6 +118,8 @@ pub(crate) struct AuditConfig {
     pub(crate) backups: StoreConfig,
     /// The cells of Nova whose files were given.
     pub(crate) cells: Vec<Cell>,
+    /// `[key_manager] fixed_key`, where this host still has it.
+    pub(crate) fixed_key: Option<Arc<FixedKey>>,
     /// What is odd but harmless, one line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -186,6 +190,7 @@ pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfi
     let default = default::read(&conf, &machine, &mut faults);
     let key_migrator = key_migrator::read(&conf, &mut faults);
     let database = database::read(&conf, &mut faults);
+    let key_manager = key_manager::read(&conf, &mut faults);
     let session = keystone_authtoken::read_session(&conf, &machine, &mut faults);
     let keystone = keystone_authtoken::read(&mut conf, session.as_ref(), &mut faults);
     let glance = glance::read(&mut conf, session.as_ref(), &mut faults);
@@ -205,6 +210,7 @@ pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfi
             glance: glance?,
             backups: backups?,
             cells: cells?,
+            fixed_key: key_manager?.fixed_key,
             warnings: database.warnings,
         })
     };

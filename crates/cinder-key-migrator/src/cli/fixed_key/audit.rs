@@ -35,6 +35,13 @@ pub(in crate::cli) struct AuditArgs {
     /// The nova.conf of a cell, for its [database] connection; may be repeated, once for each cell
     #[arg(long, value_name = "FILE")]
     nova_config_file: Vec<PathBuf>,
+    /// Look for other fixed keys, and for services on ConfKeyManager, in this folder; may be
+    /// repeated, also for copies from other nodes
+    #[arg(long, value_name = "DIR")]
+    config_tree: Vec<PathBuf>,
+    /// Files and folders of configuration, looked at as those of --config-tree
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -52,6 +59,8 @@ pub(crate) struct Audit {
     pub(crate) attested_by: Option<String>,
     /// `--nova-config-file`
     pub(crate) nova_config_files: Vec<PathBuf>,
+    /// `--config-tree`, and the files and folders that are named without it.
+    pub(crate) trees: Vec<PathBuf>,
 }
 
 impl AuditArgs {
@@ -63,6 +72,7 @@ impl AuditArgs {
             attest: self.attest,
             attested_by: self.attested_by.or_else(this_user),
             nova_config_files: self.nova_config_file,
+            trees: [self.config_tree, self.files].concat(),
         }
     }
 }

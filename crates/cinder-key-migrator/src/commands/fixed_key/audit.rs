@@ -12,7 +12,8 @@ use cinder_db::CinderDb;
 use key_audit::ephemeral_disks::Cell;
 use key_audit::evidence::{EvidenceError, EvidenceStore};
 use key_audit::stores::Stores;
-use key_audit::{ephemeral_disks, images, old_backups, volume_image_metadata};
+use key_audit::{ephemeral_disks, images, old_backups, trees, volume_image_metadata};
+use key_migration::fixed_key::FixedKey;
 use key_migration::ports::{Clock as _, DatabaseError};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{Attestation, Evidence, EvidenceBook, FixedKeyVerdict, Item, Verdict};
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Audit) -> Result<ExitCode, Failure> {
     block_on(async {
         let auditor = Auditor::new(config)?;
         auditor.attest(&command)?;
+        auditor.look_through(&command.trees)?;
         auditor.look().await?;
         let (verdict, book) = auditor.conclude().await?;
         report::print(&verdict, &book, command.format);
@@ -53,6 +55,8 @@ struct Auditor {
     glance: Glance,
     stores: Stores,
     cells: Vec<Cell>,
+    /// Where this host has it no more, trees are compared with each other.
+    fixed_key: Option<Arc<FixedKey>>,
     kept: EvidenceStore,
     state_dir: PathBuf,
     service_down_time: Duration,
@@ -70,6 +74,7 @@ impl Auditor {
             glance: glance.map_err(wrong)?,
             stores: stores.map_err(wrong)?,
             cells: config.cells,
+            fixed_key: config.fixed_key,
             kept: EvidenceStore::new(&config.state_dir),
             state_dir: config.state_dir,
             service_down_time: config.service_down_time,
@@ -91,6 +96,16 @@ impl Auditor {
             kept.map_err(|error| not_kept(&error, &self.state_dir))?;
         }
         Ok(())
+    }
+
+    /// Without a tree, what was seen of trees before stays.
+    fn look_through(&self, trees: &[PathBuf]) -> Result<(), Fault> {
+        if trees.is_empty() {
+            return Ok(());
+        }
+        let looked_at = SecondsClock.now();
+        let seen = trees::look(trees, self.fixed_key.as_deref());
+        self.keep(Item::Configuration, seen.evidence(looked_at))
     }
 
     /// Each item is kept as soon as it was looked at.
