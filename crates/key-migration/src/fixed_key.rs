@@ -75,6 +75,12 @@ impl Payload {
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
     }
+
+    /// The raw bytes, for a comparison of one's own.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 #[cfg(test)]

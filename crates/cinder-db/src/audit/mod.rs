@@ -2,8 +2,11 @@
 //! nothing asks for more than the right to read.
 
 mod image_metadata;
+mod keyed_rows;
 mod nova;
 mod old_backups;
+mod shared_secrets;
+mod verifying;
 
 use crate::database::{CinderDb, WHOLE_TABLE};
 
@@ -11,8 +14,10 @@ use key_migration::ids::RowId;
 use key_migration::ports::DatabaseError;
 
 pub use self::image_metadata::ZeroImageMetadata;
+pub use self::keyed_rows::{KeyedRow, KeyedVolume, Whose};
 pub use self::nova::NovaCell;
 pub use self::old_backups::{OldBackup, VolumeBehind};
+pub use self::shared_secrets::SharedSecret;
 
 impl CinderDb {
     /// A page, in the order of their IDs, of the backups that are not deleted and whose row has no

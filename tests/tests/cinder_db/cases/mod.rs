@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod census;
 pub(crate) mod holding;
+pub(crate) mod keyed_rows;
 pub(crate) mod reading;
 pub(crate) mod references;
 pub(crate) mod reverting;
@@ -84,6 +85,14 @@ macro_rules! contract {
                 a_changed_user_stops_the_swap,
                 a_snapshot_of_a_user_who_may_not_read_stops_the_whole_swap,
                 of_two_swaps_at_once_one_wins,
+            }
+            keyed_rows {
+                what_holds_a_key_is_told_with_all_who_need_it,
+                a_host_sees_its_own_rows_and_the_snapshots_of_its_volumes,
+                keyed_rows_come_page_by_page_and_none_is_left_out,
+                a_row_that_is_named_is_told_whatever_it_holds,
+                a_secret_of_two_owners_is_found_in_every_spelling,
+                what_cinder_itself_lets_share_a_secret_is_not_reported,
             }
             census {
                 the_census_counts_every_host_and_tells_what_no_live_service_owns,
