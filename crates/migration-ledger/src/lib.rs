@@ -16,4 +16,4 @@ mod writer;
 pub use self::ledger::MigrationLedger;
 pub use self::lock::is_in_use;
 pub use self::preflight::{Place, examine};
-pub use self::reader::{last_switch, open_intents};
+pub use self::reader::{last_switch, open_intents, recorded};

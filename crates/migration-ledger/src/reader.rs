@@ -1,8 +1,10 @@
 //! Reading beside the process that keeps the ledger.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use jiff::Timestamp;
+use key_migration::ids::{RowRef, SecretId};
 use key_migration::ledger::OpenIntent;
 use key_migration::reasons::Fault;
 use sqlx::sqlite::SqliteConnection;
@@ -49,6 +51,35 @@ pub async fn last_switch(state_dir: &Path) -> Result<Option<Timestamp>, Fault> {
             Err(trouble.fault(state_dir))
         }
     }
+}
+
+/// Of these pairs, those that this directory's ledger records: the secret was stored for the row,
+/// or the row was switched to it, and it is not known to be gone or superseded.
+///
+/// # Errors
+/// As [`open_intents`].
+pub async fn recorded(
+    state_dir: &Path,
+    pairs: &[(RowRef, SecretId)],
+) -> Result<HashSet<(RowRef, SecretId)>, Fault> {
+    // By an index that begins with the keeper, of which there are few.
+    const RECORDED: &str = "SELECT 1 FROM secrets WHERE keeper IN (SELECT id FROM keepers)
+        AND kind = ? AND row_id = ? AND secret_id = ? AND NOT superseded LIMIT 1";
+    let looked_up = read(state_dir, HashSet::new(), async |connection| {
+        let mut found = HashSet::new();
+        for (row, secret) in pairs {
+            let known = sqlx::query(RECORDED)
+                .bind(row.kind.as_str())
+                .bind(row.id.as_str())
+                .bind(secret.to_string())
+                .fetch_optional(&mut *connection);
+            if known.await?.is_some() {
+                found.insert((row.clone(), *secret));
+            }
+        }
+        Ok(found)
+    });
+    looked_up.await.map_err(|trouble| trouble.fault(state_dir))
 }
 
 /// Asks the ledger something, or says `nothing` where there is none.
