@@ -7,6 +7,7 @@ pub mod images;
 pub mod old_backups;
 pub mod stores;
 pub mod trees;
+pub mod verify;
 pub mod volume_image_metadata;
 
 mod told;
