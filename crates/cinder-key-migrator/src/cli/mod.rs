@@ -4,6 +4,7 @@ mod check;
 mod fixed_key;
 mod operator;
 mod orphans;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,8 @@ use self::operator::{CompletionsArgs, HoldArgs, MigrateArgs, PlanArgs, RowsArgs,
 pub(crate) use self::operator::{Named, Plan, RowState, Rows, Status};
 use self::orphans::OrphansArgs;
 pub(crate) use self::orphans::{Orphans, Purge};
+use self::verify::VerifyArgs;
+pub(crate) use self::verify::{Verify, Wanted};
 use crate::settings::Origin;
 
 /// Gives Cinder volumes, snapshots and backups that use the fixed encryption key Barbican secrets
@@ -89,6 +92,13 @@ enum CommandArgs {
     /// Find out whether the fixed key may leave the configuration files, take it out, and put it back
     #[command(subcommand, arg_required_else_help = true)]
     FixedKey(FixedKeyArgs),
+    /// Read the secret of every migrated row again, and compare it with the fixed key
+    ///
+    /// Looks at the rows of this host, unless told otherwise, and changes nothing in Cinder's
+    /// database or Barbican. The exit status is 0 if all is right, 1 if something is not, and 2 if
+    /// it failed or was interrupted; a run over all rows is continued by the next one.
+    #[command(after_long_help = verify::REPORT)]
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -169,6 +179,8 @@ pub(crate) enum Command {
     Completions(clap_complete::Shell),
     /// `fixed-key`
     FixedKey(FixedKey),
+    /// `verify`
+    Verify(Verify),
 }
 
 /// How to run.
@@ -211,6 +223,7 @@ pub(crate) fn parse(
         CommandArgs::Orphans(args) => Command::Orphans(args.command(matches)),
         CommandArgs::Completions(args) => Command::Completions(args.shell),
         CommandArgs::FixedKey(args) => Command::FixedKey(args.command(matches)),
+        CommandArgs::Verify(args) => Command::Verify(args.command(matches)),
     })
 }
 

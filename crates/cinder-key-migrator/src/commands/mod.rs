@@ -14,6 +14,7 @@ mod revert;
 mod rows;
 mod status;
 mod verdict;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::FixedKey(command) => fixed_key::run(command),
+        Command::Verify(command) => verify::run(command),
     }
 }
 

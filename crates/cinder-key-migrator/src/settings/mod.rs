@@ -17,6 +17,7 @@ mod nova;
 mod session;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) use self::inspection::{
 use self::key_manager::KeyManagerSection;
 use self::key_migrator::KeyMigratorSection;
 pub(crate) use self::listen::Listen;
+pub(crate) use self::verification::{Verification, read_verification};
 use crate::logging::LogConfig;
 
 /// Where to read, and what the command line says beside it. Kept, to read again on SIGHUP.
