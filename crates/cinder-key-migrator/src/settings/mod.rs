@@ -1,6 +1,7 @@
 //! From configuration files to the types that the rest of the program works with. Options are
 //! looked at here, once, and nowhere else; one file for each section.
 
+mod audit;
 mod backends;
 mod backup;
 mod barbican;
@@ -20,18 +21,15 @@ mod tests;
 mod verification;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use key_audit::ephemeral_disks::Cell;
-use key_audit::stores::StoreConfig;
-use key_migration::fixed_key::FixedKey;
 use key_migration::ids::Service;
 use key_migration::rows::{Backend, Scope};
 use key_migration::settings::Settings;
-use openstack_client::{BarbicanConfig, GlanceConfig, KeystoneConfig};
+use openstack_client::{BarbicanConfig, KeystoneConfig};
 use oslo_config::{Config, Environment, Input, Opt, OptionError, Registry, Search, Sources};
 
+pub(crate) use self::audit::{AuditConfig, read_audit};
 pub(crate) use self::default::kernel_hostname;
 use self::default::{DefaultSection, Machine};
 pub(crate) use self::faults::Faults;
@@ -102,30 +100,6 @@ pub(crate) struct Stores {
     pub(crate) warnings: Vec<String>,
 }
 
-/// What it takes to look at everything that may still need the fixed key.
-pub(crate) struct AuditConfig {
-    /// What is logged, and where.
-    pub(crate) log: LogConfig,
-    /// Cinder's database.
-    pub(crate) connection: cinder_db::ConnectionConfig,
-    /// A service that was silent for longer is down.
-    pub(crate) service_down_time: Duration,
-    /// Where the ledger and the evidence are kept.
-    pub(crate) state_dir: PathBuf,
-    /// How to sign in.
-    pub(crate) keystone: KeystoneConfig,
-    /// Where images are.
-    pub(crate) glance: GlanceConfig,
-    /// Where backups are.
-    pub(crate) backups: StoreConfig,
-    /// The cells of Nova whose files were given.
-    pub(crate) cells: Vec<Cell>,
-    /// `[key_manager] fixed_key`, where this host still has it.
-    pub(crate) fixed_key: Option<Arc<FixedKey>>,
-    /// What is odd but harmless, one line each.
-    pub(crate) warnings: Vec<String>,
-}
-
 /// Reads everything.
 ///
 /// # Errors
@@ -179,44 +153,6 @@ pub(crate) fn read_stores(origin: &Origin) -> Result<Stores, Faults> {
         })
     };
     faults.unless_any(stores())
-}
-
-/// Reads what the audit looks at: this host's cinder.conf, and the `nova.conf` of each cell.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfig, Faults> {
-    let machine = Machine::this();
-    let mut conf = load(&sources(origin), &machine)?;
-    let mut faults = Faults::none();
-    let default = default::read(&conf, &machine, &mut faults);
-    let key_migrator = key_migrator::read(&conf, &mut faults);
-    let database = database::read(&conf, &mut faults);
-    let key_manager = key_manager::read(&conf, &mut faults);
-    let session = keystone_authtoken::read_session(&conf, &machine, &mut faults);
-    let keystone = keystone_authtoken::read(&mut conf, session.as_ref(), &mut faults);
-    let glance = glance::read(&mut conf, session.as_ref(), &mut faults);
-    let backups = backup::read(&mut conf, session.as_ref(), &mut faults);
-    let cells = nova
-        .iter()
-        .map(|file| nova::read(file, &machine, &mut faults));
-    let cells: Option<Vec<_>> = cells.collect();
-    let audit = || {
-        let (default, database) = (default?, database?);
-        Some(AuditConfig {
-            log: default.log,
-            service_down_time: default.service_down_time,
-            connection: database.connection,
-            state_dir: key_migrator?.state_dir,
-            keystone: keystone?,
-            glance: glance?,
-            backups: backups?,
-            cells: cells?,
-            fixed_key: key_manager?.fixed_key,
-            warnings: database.warnings,
-        })
-    };
-    faults.unless_any(audit())
 }
 
 fn read_with(
