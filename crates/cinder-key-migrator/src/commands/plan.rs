@@ -9,7 +9,7 @@ use key_migration::ids::{RequestId, ResourceKind, RowId, Service};
 use key_migration::inventory_fault;
 use key_migration::orphans::{self, Class, OpenIntents};
 use key_migration::ports::{CinderDatabase as _, Holds as _, KeyManager as _};
-use key_migration::reasons::Fault;
+use key_migration::reasons::{Fault, Reason};
 use key_migration::rows::Scope;
 use openstack_client::BarbicanKeyManager;
 use serde::Serialize;
@@ -36,8 +36,10 @@ const AT_ONCE: u32 = 8;
 #[derive(Serialize)]
 struct Planned {
     services: Vec<PlannedService>,
-    /// Secrets that an earlier run stored, and that a row here would be given instead of another.
-    secrets_to_adopt: u64,
+    /// Secrets that an earlier run stored, and that a row here would be given instead of another;
+    /// `None` where Barbican does not tell.
+    secrets_to_adopt: Option<u64>,
+    /// At most.
     secrets_to_store: u64,
     /// `None` where Barbican does not answer.
     estimate: Option<Estimate>,
@@ -93,19 +95,22 @@ async fn plan(desk: &Desk, keys: &BarbicanKeyManager) -> Result<Planned, Failure
     }
     let rows: u64 = services.iter().map(|one| one.volumes + one.backups).sum();
     let adopted = if rows > 0 {
-        adoptable(desk, keys).await?
+        adoptable(desk, keys).await?.map(|found| found.min(rows))
     } else {
-        0
+        Some(0)
     };
-    let estimate = estimate(keys, rows).await;
-    if let Err(fault) = &estimate {
-        tracing::warn!("{fault}. Remedy: {}", fault.remedy);
-    }
+    let estimate = match (adopted, estimate(keys, rows).await) {
+        (Some(_), Err(fault)) => {
+            tracing::warn!("{fault}. Remedy: {}", fault.remedy);
+            None
+        }
+        (_, estimate) => estimate.ok(),
+    };
     Ok(Planned {
         services,
-        secrets_to_adopt: adopted.min(rows),
-        secrets_to_store: rows.saturating_sub(adopted),
-        estimate: estimate.ok(),
+        secrets_to_adopt: adopted,
+        secrets_to_store: rows - adopted.unwrap_or(0),
+        estimate,
     })
 }
 
@@ -171,15 +176,24 @@ async fn snapshots_here(rows: &CinderDb, scope: &Scope) -> Result<u64, Fault> {
 }
 
 /// Secrets under the names of rows at zeros: an earlier run stored them.
-async fn adoptable(desk: &Desk, keys: &BarbicanKeyManager) -> Result<u64, Fault> {
+async fn adoptable(desk: &Desk, keys: &BarbicanKeyManager) -> Result<Option<u64>, Fault> {
     let request = RequestId::random();
     let open: OpenIntents = migration_ledger::open_intents(&desk.state_dir, None)
         .await?
         .into_iter()
         .collect();
-    let found = orphans::find_all(keys, &*desk.rows, &open, request).await?;
-    let pending = found.iter().filter(|one| one.class == Class::Pending);
-    Ok(pending.count() as u64)
+    match orphans::find_all(keys, &*desk.rows, &open, request).await {
+        Ok(found) => {
+            let pending = found.iter().filter(|one| one.class == Class::Pending);
+            Ok(Some(pending.count() as u64))
+        }
+        Err(fault) if fault.reason == Reason::DatabaseUnreachable => Err(fault),
+        // A role that is to be granted yet is no reason to plan nothing.
+        Err(fault) => {
+            tracing::warn!("{fault}. Remedy: {}", fault.remedy);
+            Ok(None)
+        }
+    }
 }
 
 /// From how long Barbican takes for a request that changes nothing.
@@ -227,12 +241,17 @@ fn print_table(planned: &Planned) {
         ]);
     }
     print(&table.to_string());
-    let (store, adopt) = (planned.secrets_to_store, planned.secrets_to_adopt);
-    print(&format!(
-        "{store} secret(s) would be stored in Barbican; {adopt} that an earlier run stored would be used."
-    ));
+    let store = planned.secrets_to_store;
+    print(&match planned.secrets_to_adopt {
+        Some(adopt) => format!(
+            "{store} secret(s) would be stored in Barbican; {adopt} that an earlier run stored would be used."
+        ),
+        None => format!(
+            "At most {store} secret(s) would be stored in Barbican; it does not tell what an earlier run stored."
+        ),
+    });
     match &planned.estimate {
-        Some(estimate) if store + adopt > 0 => print(&format!(
+        Some(estimate) if store + planned.secrets_to_adopt.unwrap_or(0) > 0 => print(&format!(
             "Barbican answers in {} ms. That makes about {} with {AT_ONCE} keys at once, {} one by one.",
             estimate.barbican_answers_in_ms,
             span(Duration::from_secs(estimate.seconds_at_once)),
