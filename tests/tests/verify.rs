@@ -495,6 +495,20 @@ async fn the_daemon_takes_a_full_verification_as_evidence_until_something_is_mig
     daemon
         .status_where(|status| !unverified(status) && !blockers(status, "payloads_wrong"))
         .await?;
+
+    // What is at zeros while it goes on may be migrated behind its back.
+    scene.database.insert(&Volume::on("elsewhere@lvm")).await?;
+    scene.verify(&["--all-hosts"]).await?.assert_right(3);
+    let evidence = scene
+        .folder
+        .path()
+        .join("key-migrator/evidence/payloads.json");
+    let evidence = std::fs::read_to_string(evidence)?;
+    assert!(
+        evidence.contains("1 were at zeros when that began"),
+        "{evidence}"
+    );
+    daemon.status_where(unverified).await?;
     daemon.terminate().await?;
     Ok(())
 }

@@ -19,6 +19,9 @@ pub struct Course {
     pub scope: String,
     /// When the first part began: what changed after that may not have been seen.
     pub started_at: Timestamp,
+    /// Rows at zeros when it began: they may be migrated behind its back.
+    #[serde(default)]
+    pub rows_at_zeros: u64,
     /// The last row that was looked at, its kind and ID.
     position: Option<(String, String)>,
     /// What came of it.
@@ -32,8 +35,18 @@ impl Course {
         Self {
             scope,
             started_at: now,
+            rows_at_zeros: 0,
             position: None,
             tally: Tally::default(),
+        }
+    }
+
+    /// So many rows were at zeros when it began.
+    #[must_use]
+    pub fn beside(self, rows_at_zeros: u64) -> Self {
+        Self {
+            rows_at_zeros,
+            ..self
         }
     }
 

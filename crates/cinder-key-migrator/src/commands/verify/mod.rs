@@ -14,7 +14,8 @@ use key_audit::evidence::EvidenceStore;
 use key_audit::verify::{Course, CourseFile, Tally, Verifier};
 use key_migration::fixed_key::FixedKey;
 use key_migration::ids::RowId;
-use key_migration::ports::Clock as _;
+use key_migration::inventory_fault;
+use key_migration::ports::{CinderDatabase as _, Clock as _};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{Evidence, Finding, Item};
 use openstack_client::BarbicanKeyManager;
@@ -74,6 +75,7 @@ struct Desk {
 /// What of the configuration is asked for later.
 struct Configured {
     state_dir: std::path::PathBuf,
+    service_down_time: std::time::Duration,
     host: String,
     scopes: Vec<key_migration::rows::Scope>,
     extra_acl_users: Vec<key_migration::ids::UserId>,
@@ -95,6 +97,7 @@ impl Desk {
             course: CourseFile::new(&stores.state_dir),
             evidence: EvidenceStore::new(&stores.state_dir),
             configured: Configured {
+                service_down_time: stores.service_down_time,
                 state_dir: stores.state_dir,
                 host: verification.host,
                 scopes: verification.scopes,
@@ -118,7 +121,10 @@ impl Desk {
         let now = SystemClock.now();
         let interrupted = self.course.interrupted(scope, now).filter(|_| !restart);
         let resumed = interrupted.is_some();
-        let mut course = interrupted.unwrap_or_else(|| Course::new(scope.to_owned(), now));
+        let mut course = match interrupted {
+            Some(course) => course,
+            None => Course::new(scope.to_owned(), now).beside(self.rows_at_zeros().await?),
+        };
         if resumed {
             tracing::info!(
                 "Going on with the verification that began at {}, after {} row(s); --restart \
@@ -145,6 +151,13 @@ impl Desk {
         let removed = self.course.remove();
         removed.map_err(|error| cannot_write(self.course.path(), &error))?;
         Ok(Report::new(scope, course.started_at, course.tally).resumed(resumed))
+    }
+
+    /// On all hosts, before anything is verified.
+    async fn rows_at_zeros(&self) -> Result<u64, Fault> {
+        let census = self.rows.census(self.configured.service_down_time).await;
+        let census = census.map_err(inventory_fault)?;
+        Ok(census.volumes + census.snapshots + census.backups)
     }
 
     async fn verify_sample(&self, all_hosts: bool, size: u32) -> Result<Report, Failure> {
@@ -197,6 +210,15 @@ impl Desk {
     fn keep_evidence(&self, course: &Course) -> Result<(), Failure> {
         let tally = &course.tally;
         let (finding, message) = match tally.wrong {
+            0 if course.rows_at_zeros > 0 => {
+                let message = format!(
+                    "{} migrated row(s) of all hosts verified, but {} were at zeros when that \
+                     began: verify again when none is",
+                    tally.verified(),
+                    course.rows_at_zeros
+                );
+                (Finding::Unknown, message)
+            }
             0 => {
                 let message = format!("{} migrated row(s) of all hosts verified", tally.verified());
                 (Finding::Clear, message)
