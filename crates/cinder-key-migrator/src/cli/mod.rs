@@ -68,8 +68,7 @@ enum CommandArgs {
     /// Set volumes and backups back to the fixed key and hold them there; a dry run without
     /// --execute
     ///
-    /// Only while [key_manager] fixed_key is configured, and only a row whose secret holds that very
-    /// key. The secret is kept, and is used again after `release`. The daemon that shares this
+    /// Only while option fixed_key is set, and only a row whose secret holds that very key. The secret is kept, and is used again after `release`. The daemon that shares this
     /// host's state_dir leaves the row alone until then; Cinder's own migrator does not know of
     /// that, and migrates it at the next start of its service. The exit status is 0 if each of them
     /// was set back (or would be), 1 if not, and 2 if it failed.

@@ -32,7 +32,8 @@ pub(in crate::cli) struct AuditArgs {
     /// Who answers (default: SUDO_USER, else USER)
     #[arg(long, value_name = "NAME", requires = "attest")]
     attested_by: Option<String>,
-    /// The nova.conf of a cell, for its [database] connection; may be repeated, once for each cell
+    /// The nova.conf of a cell, which says where its database is; may be repeated, once for each
+    /// cell
     #[arg(long, value_name = "FILE")]
     nova_config_file: Vec<PathBuf>,
     /// Look for other fixed keys, and for services on ConfKeyManager, in this folder; may be
