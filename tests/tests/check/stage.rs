@@ -16,7 +16,6 @@ use crate::Said;
 pub(crate) struct Stage<C = RealCloud> {
     pub(crate) cloud: C,
     pub(crate) cinder: User,
-    pub(crate) owner: User,
     pub(crate) database: CinderDatabase,
     pub(crate) conf: CinderConf,
     pub(crate) volume: Volume,
@@ -57,7 +56,6 @@ impl<C: Cloud> Stage<C> {
             folder: Arc::new(tempfile::tempdir()?),
             cloud,
             cinder,
-            owner,
             database,
             volume,
         };
