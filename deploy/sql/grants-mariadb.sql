@@ -1,0 +1,49 @@
+-- A database account that can do what cinder-key-migrator does, and nothing else.
+-- For MariaDB and MySQL, also as Galera. Run as root on Cinder's database server.
+--
+-- Optional: without it the program uses the account in Cinder's own cinder.conf, which may do more
+-- than is needed. Make the account first, with a password of your own:
+--
+--   CREATE USER 'cinder_key_migrator'@'%' IDENTIFIED BY 'PASSWORD';
+--
+-- then this file, then give the program a further file after cinder.conf
+-- (--config-file /etc/cinder/cinder.conf --config-file /etc/cinder/key-migrator.conf) with
+--
+--   [database]
+--   connection = mysql+pymysql://cinder_key_migrator:PASSWORD@DBHOST/cinder
+--
+-- Change: the database's name `cinder` where yours is another; '%' to narrow the hosts.
+-- MySQL 8: nothing else; locking reads need the UPDATE that is granted below.
+
+-- What the migration reads.
+GRANT SELECT (id, host, cluster_name, user_id, status, migration_status, encryption_key_id,
+              deleted, deleted_at)
+    ON cinder.volumes TO 'cinder_key_migrator'@'%';
+GRANT SELECT (id, volume_id, user_id, status, encryption_key_id, deleted, deleted_at)
+    ON cinder.snapshots TO 'cinder_key_migrator'@'%';
+GRANT SELECT (id, host, volume_id, user_id, status, encryption_key_id, deleted, deleted_at)
+    ON cinder.backups TO 'cinder_key_migrator'@'%';
+GRANT SELECT (`binary`, host, cluster_name, updated_at, deleted)
+    ON cinder.services TO 'cinder_key_migrator'@'%';
+
+-- What it writes: the key's ID, and when that was.
+GRANT UPDATE (encryption_key_id, updated_at) ON cinder.volumes TO 'cinder_key_migrator'@'%';
+GRANT UPDATE (encryption_key_id, updated_at) ON cinder.snapshots TO 'cinder_key_migrator'@'%';
+GRANT UPDATE (encryption_key_id, updated_at) ON cinder.backups TO 'cinder_key_migrator'@'%';
+
+-- What `check` reads beside that, to see Cinder's own migrator at work.
+GRANT SELECT (updated_at) ON cinder.volumes TO 'cinder_key_migrator'@'%';
+GRANT SELECT (updated_at) ON cinder.backups TO 'cinder_key_migrator'@'%';
+
+-- What `verify` and `fixed-key audit` read beside that: whose a row is, backups without a recorded
+-- key with the types of their volumes, and copies of image properties. Without it these two commands
+-- say what they may not read, and the migration works all the same.
+GRANT SELECT (project_id, display_name, source_volid, volume_type_id)
+    ON cinder.volumes TO 'cinder_key_migrator'@'%';
+GRANT SELECT (project_id) ON cinder.snapshots TO 'cinder_key_migrator'@'%';
+GRANT SELECT (service, container, service_metadata, object_count, project_id)
+    ON cinder.backups TO 'cinder_key_migrator'@'%';
+GRANT SELECT (id) ON cinder.volume_types TO 'cinder_key_migrator'@'%';
+GRANT SELECT (volume_type_id) ON cinder.encryption TO 'cinder_key_migrator'@'%';
+GRANT SELECT (id, volume_id, snapshot_id, `key`, value, deleted)
+    ON cinder.volume_glance_metadata TO 'cinder_key_migrator'@'%';
