@@ -313,14 +313,17 @@ mod tests {
         let manuals = [
             include_str!("../../../../docs/operations.md"),
             include_str!("../../../../README.md"),
+            include_str!("../../../../docs/runbook.md"),
+            include_str!("../../../../deploy/README.md"),
+            include_str!("../../../../deploy/prometheus/cinder-key-migrator.rules"),
         ];
         let mut commands = 0;
         for manual in manuals {
             let text = manual.replace("\\\n", " ");
-            let lines = text
-                .lines()
-                .filter(|line| line.starts_with("cinder-key-migrator "));
-            for line in lines {
+            let inline = text.replace('\n', " ");
+            let inline = inline.split('`').skip(1).step_by(2);
+            let named = |line: &&str| line.starts_with("cinder-key-migrator ");
+            for line in text.lines().chain(inline).filter(named) {
                 let command = line.split('#').next().unwrap_or_default();
                 let words: Vec<_> = command
                     .split(['<', '>'])

@@ -1,5 +1,7 @@
 //! The HTTP interface: what the loops are doing, for people, probes and Prometheus. It only reads.
 
+#[cfg(test)]
+mod documented;
 mod handlers;
 mod healthcheck;
 mod metrics;

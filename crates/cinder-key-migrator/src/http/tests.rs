@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 use super::*;
 
 /// A process as HTTP sees it, and the ends that move it.
-struct Process {
+pub(super) struct Process {
     router: axum::Router,
     requests: RequestDurations,
     volume: watch::Sender<ServiceProgress>,
@@ -35,7 +35,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
 }
 
-fn process() -> Process {
+pub(super) fn process() -> Process {
     let started_at = at("2026-11-23T08:00:00Z");
     let progress = |service, owned: &str| {
         watch::channel(ServiceProgress::starting(
@@ -92,7 +92,7 @@ impl Process {
         router.oneshot(request).await.expect("a router never fails")
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, String) {
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, String) {
         let request = Request::get(path).body(Body::empty()).expect("a request");
         text(self.send(request).await).await
     }
