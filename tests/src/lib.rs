@@ -17,6 +17,7 @@ pub mod mutator;
 pub mod owner;
 pub mod pgbouncer;
 pub mod program;
+pub mod prometheus;
 pub mod python;
 pub mod real_cloud;
 pub mod relay;
