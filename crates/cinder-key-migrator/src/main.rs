@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod daemon;
 mod exit;
+mod hardening;
 mod holds;
 mod http;
 mod logging;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
+    hardening::harden();
     let command = cli::parse(std::env::args_os()).map_err(Failure::Usage);
     let ended = command.and_then(commands::run);
     ended.unwrap_or_else(|failure| failure.report())

@@ -138,6 +138,10 @@ impl Running {
         self.said.lines.lock().expect("no panic").0.clone()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process ID"), signal).expect("it still runs");

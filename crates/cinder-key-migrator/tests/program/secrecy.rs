@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sandbox_cloud::Operation;
 
 use crate::life::cloud;
-use crate::running::{FIXED_KEY, PASSWORD, Place, ended, run};
+use crate::running::{FIXED_KEY, PASSWORD, Place, Running, ended, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_run_at_trace_shows_no_key_no_password_and_no_token() {
@@ -53,4 +53,25 @@ async fn a_whole_run_at_trace_shows_no_key_no_password_and_no_token() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_core_dump_that_is_asked_for_is_not_made() {
+    let place = Place::new();
+    let conf = place.configure(
+        "mysql://u:p@127.0.0.1:1/cinder",
+        "http://127.0.0.1:1/v3",
+        "",
+    );
+    let mut command = run(&conf);
+    command.current_dir(place.path(""));
+    let running = Running::start(command);
+    running.hear("database_unreachable");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.id()));
+    let limits = limits.expect("a living process");
+    let cores = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let cores: Vec<_> = cores.expect("a limit").split_whitespace().collect();
+    assert_eq!(cores[4..6], ["0", "0"]);
 }

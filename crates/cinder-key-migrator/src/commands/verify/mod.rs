@@ -15,7 +15,7 @@ use key_audit::verify::{Course, CourseFile, Tally, Verifier};
 use key_migration::fixed_key::FixedKey;
 use key_migration::ids::RowId;
 use key_migration::inventory_fault;
-use key_migration::ports::{CinderDatabase as _, Clock as _};
+use key_migration::ports::Clock as _;
 use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{Evidence, Finding, Item};
 use openstack_client::BarbicanKeyManager;
@@ -75,7 +75,6 @@ struct Desk {
 /// What of the configuration is asked for later.
 struct Configured {
     state_dir: std::path::PathBuf,
-    service_down_time: std::time::Duration,
     host: String,
     scopes: Vec<key_migration::rows::Scope>,
     extra_acl_users: Vec<key_migration::ids::UserId>,
@@ -97,7 +96,6 @@ impl Desk {
             course: CourseFile::new(&stores.state_dir),
             evidence: EvidenceStore::new(&stores.state_dir),
             configured: Configured {
-                service_down_time: stores.service_down_time,
                 state_dir: stores.state_dir,
                 host: verification.host,
                 scopes: verification.scopes,
@@ -155,9 +153,9 @@ impl Desk {
 
     /// On all hosts, before anything is verified.
     async fn rows_at_zeros(&self) -> Result<u64, Fault> {
-        let census = self.rows.census(self.configured.service_down_time).await;
-        let census = census.map_err(inventory_fault)?;
-        Ok(census.volumes + census.snapshots + census.backups)
+        let counts = self.rows.zero_rows_by_host().await;
+        let counts = counts.map_err(inventory_fault)?;
+        Ok(counts.iter().map(|count| count.rows).sum())
     }
 
     async fn verify_sample(&self, all_hosts: bool, size: u32) -> Result<Report, Failure> {
