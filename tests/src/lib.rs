@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod chromium;
 pub mod cinder_conf;
 pub mod clean;
 pub mod cloud;
@@ -26,6 +27,7 @@ pub mod services;
 pub mod tls;
 pub mod upstream;
 
+pub use chromium::Chromium;
 pub use cinder_conf::CinderConf;
 pub use clean::Clean;
 pub use cloud::{Cloud, User};

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
@@ -13,6 +16,7 @@ use axum::{Router, middleware};
 use super::healthcheck::healthcheck;
 use super::metrics::Metrics;
 use super::snapshot::{RowTroubles, Snapshot, View};
+use super::{events, openapi, page};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -24,10 +28,13 @@ pub(crate) fn router(view: Arc<View>, metrics: Arc<Metrics>) -> Router {
         .route("/healthcheck", get(healthcheck))
         .route("/v1/status", get(status))
         .route("/v1/rows", get(rows))
+        .route("/openapi.json", get(openapi::document))
+        .merge(page::router())
+        .merge(events::router())
         .with_state(view)
         .route("/metrics", get(render_metrics).with_state(metrics))
         .layer(from_fn(read_only))
-        .layer(middleware::map_response(uncached))
+        .layer(middleware::map_response(about_now_and_here))
 }
 
 async fn read_only(request: Request, next: Next) -> Response {
@@ -37,10 +44,17 @@ async fn read_only(request: Request, next: Next) -> Response {
     }
 }
 
-/// Every answer is about this moment.
-async fn uncached(mut response: Response) -> Response {
-    let no_store = axum::http::HeaderValue::from_static("no-store");
-    response.headers_mut().insert(CACHE_CONTROL, no_store);
+/// Every answer is about this moment, and is nothing but what it says it is.
+async fn about_now_and_here(mut response: Response) -> Response {
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (CONTENT_SECURITY_POLICY, page::POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
     response
 }
 

@@ -2,9 +2,12 @@
 
 #[cfg(test)]
 mod documented;
+mod events;
 mod handlers;
 mod healthcheck;
 mod metrics;
+mod openapi;
+mod page;
 mod server;
 mod snapshot;
 #[cfg(test)]

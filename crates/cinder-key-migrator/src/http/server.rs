@@ -1,25 +1,30 @@
 //! Listening and serving, with a limit on everything that a client can take from us.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::events::Closing;
 use crate::settings::Listen;
 
-/// Most connections at a time; further ones wait to be accepted.
+/// Most connections at a time; for a further one the oldest is given up.
 const MOST_CONNECTIONS: usize = 64;
 /// For the head of a request, and so also the longest time that a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -29,6 +34,8 @@ const BUFFER: usize = 16 * 1024;
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 /// What a client then has to read its last answer.
 const LAST_ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The same when the process ends.
+const LAST_ANSWER_TIME_AT_THE_END: Duration = Duration::from_millis(500);
 
 /// The configured address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
@@ -104,37 +111,36 @@ impl Drop for SocketFile {
 
 /// Serves until told to stop.
 pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
-    let server = Server {
+    let mut server = Server {
         router,
         stop: stop.clone(),
-        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        running: TaskTracker::new(),
+        connections: VecDeque::with_capacity(MOST_CONNECTIONS),
     };
     tokio::select! {
         () = stop.cancelled() => {}
         () = server.accept(&listener) => {}
     }
+    server.running.close();
+    _ = timeout(LAST_ANSWER_TIME_AT_THE_END, server.running.wait()).await;
 }
 
 struct Server {
     router: Router,
     stop: CancellationToken,
-    places: Arc<Semaphore>,
+    running: TaskTracker,
+    /// The oldest first.
+    connections: VecDeque<AbortHandle>,
 }
 
 impl Server {
-    async fn accept(&self, listener: &Listener) {
+    async fn accept(&mut self, listener: &Listener) {
         loop {
-            let place = Arc::clone(&self.places).acquire_owned().await;
-            let place = place.expect("the semaphore is never closed");
             let accepted = match listener {
-                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
-                    let connection = connection(stream, self.router.clone(), self.stop.clone());
-                    _ = tokio::spawn(async move { (connection.await, drop(place)) });
-                }),
-                Listener::Unix(unix, _) => unix.accept().await.map(|(stream, _)| {
-                    let connection = connection(stream, self.router.clone(), self.stop.clone());
-                    _ = tokio::spawn(async move { (connection.await, drop(place)) });
-                }),
+                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| self.serve(stream)),
+                Listener::Unix(unix, _) => {
+                    unix.accept().await.map(|(stream, _)| self.serve(stream))
+                }
             };
             if let Err(error) = accepted {
                 tracing::warn!("cannot accept an HTTP connection: {error}");
@@ -142,24 +148,46 @@ impl Server {
             }
         }
     }
+
+    /// Whoever comes is served, so that a probe is answered however many others sit and wait.
+    fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        if self.connections.len() >= MOST_CONNECTIONS {
+            self.connections.retain(|one| !one.is_finished());
+        }
+        if self.connections.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = self.connections.pop_front()
+        {
+            oldest.abort();
+        }
+        let connection = connection(stream, self.router.clone(), self.stop.child_token());
+        let task = self.running.spawn(connection);
+        self.connections.push_back(task.abort_handle());
+    }
 }
 
+/// `closing` ends it, and tells answers without an end that it does.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    stop: CancellationToken,
+    closing: CancellationToken,
 ) {
+    let router = TowerToHyperService::new(router);
+    let token = closing.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Closing(token.clone()));
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     // A client that breaks off or speaks no HTTP is its own affair.
     tokio::select! {
         _ = served.as_mut() => return,
-        () = stop.cancelled() => {}
-        () = sleep(CONNECTION_TIME) => {}
+        () = closing.cancelled() => {}
+        () = sleep(CONNECTION_TIME) => closing.cancel(),
     }
     served.as_mut().graceful_shutdown();
     _ = timeout(LAST_ANSWER_TIME, served).await;

@@ -19,6 +19,10 @@ use tower::ServiceExt as _;
 
 use super::*;
 
+mod events;
+mod openapi;
+mod page;
+
 /// A process as HTTP sees it, and the ends that move it.
 pub(super) struct Process {
     router: axum::Router,
@@ -28,7 +32,8 @@ pub(super) struct Process {
     view: Arc<View>,
     counted: watch::Sender<Option<Counted>>,
     reached: watch::Sender<bool>,
-    _host: watch::Sender<String>,
+    host: watch::Sender<String>,
+    _known: watch::Sender<Known>,
 }
 
 fn at(text: &str) -> Timestamp {
@@ -36,6 +41,10 @@ fn at(text: &str) -> Timestamp {
 }
 
 pub(super) fn process() -> Process {
+    process_that_knows(Known::default())
+}
+
+fn process_that_knows(known: Known) -> Process {
     let started_at = at("2026-11-23T08:00:00Z");
     let progress = |service, owned: &str| {
         watch::channel(ServiceProgress::starting(
@@ -48,7 +57,7 @@ pub(super) fn process() -> Process {
     let (backup, of_backup) = progress(Service::Backup, "host1");
     let (counted, of_counted) = watch::channel(None);
     let (reached, of_reached) = watch::channel(false);
-    let (_, evidence) = watch::channel(Known::default());
+    let (known, evidence) = watch::channel(known);
     let (host, of_host) = watch::channel("host1".to_owned());
     let one = |service, progress| Loop {
         service,
@@ -77,7 +86,8 @@ pub(super) fn process() -> Process {
         backup,
         counted,
         reached,
-        _host: host,
+        host,
+        _known: known,
     }
 }
 
