@@ -28,6 +28,8 @@ pub struct Chromium {
     answers: BufReader<ChildStdout>,
     session: Option<String>,
     last_id: u64,
+    /// Whether the page that was opened last is there with all that belongs to it.
+    loaded: bool,
     complaints: Vec<String>,
 }
 
@@ -61,6 +63,7 @@ impl Chromium {
             answers,
             session: None,
             last_id: 0,
+            loaded: false,
             complaints: Vec::new(),
         };
         chromium
@@ -88,9 +91,21 @@ impl Chromium {
     ///
     /// When it cannot be loaded.
     pub async fn open(&mut self, url: &str) -> Result<()> {
-        let loaded = self.call("Page.navigate", json!({"url": url})).await?;
-        ensure!(loaded.get("errorText").is_none(), "{url}: {loaded}");
-        self.until("document.readyState === 'complete'").await
+        self.loaded = false;
+        let begun = self.call("Page.navigate", json!({"url": url})).await?;
+        ensure!(begun.get("errorText").is_none(), "{url}: {begun}");
+        let loading = async {
+            while !self.loaded {
+                let event = self.message().await?;
+                self.note(&event);
+            }
+            Ok(())
+        };
+        let loaded = timeout(DEADLINE, loading).await;
+        loaded
+            .context("not loaded in time")
+            .flatten()
+            .with_context(|| url.to_owned())
     }
 
     /// The value of an expression in the page.
@@ -121,7 +136,6 @@ impl Chromium {
                 new MutationObserver(look).observe(document, {{
                     subtree: true, childList: true, attributes: true, characterData: true,
                 }});
-                document.addEventListener('readystatechange', look);
                 look();
             }})"
         );
@@ -227,10 +241,7 @@ impl Chromium {
 
     async fn answer(&mut self) -> Result<Value> {
         loop {
-            let mut bytes = Vec::new();
-            self.answers.read_until(0, &mut bytes).await?;
-            ensure!(bytes.pop() == Some(0), "the browser has ended");
-            let mut message: Value = serde_json::from_slice(&bytes)?;
+            let mut message = self.message().await?;
             if message["id"] == self.last_id {
                 ensure!(message.get("error").is_none(), "{}", message["error"]);
                 return Ok(message["result"].take());
@@ -239,12 +250,23 @@ impl Chromium {
         }
     }
 
+    async fn message(&mut self) -> Result<Value> {
+        let mut bytes = Vec::new();
+        self.answers.read_until(0, &mut bytes).await?;
+        ensure!(bytes.pop() == Some(0), "the browser has ended");
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
     fn note(&mut self, event: &Value) {
         let params = &event["params"];
         let bad = match event["method"].as_str() {
             Some("Log.entryAdded") => params["entry"]["level"] != "verbose",
             Some("Runtime.consoleAPICalled") => params["type"] != "log",
             Some("Runtime.exceptionThrown") => true,
+            Some("Page.loadEventFired") => {
+                self.loaded = true;
+                false
+            }
             _ => false,
         };
         if bad {

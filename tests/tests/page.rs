@@ -31,9 +31,14 @@ async fn the_page_follows_the_daemon_through_its_states() -> Result<()> {
         .set("key_migrator", "interval", "1")
         .set("key_migrator", "max_rate", "6");
     let paused = conf.clone().set("key_migrator", "paused", "true");
-    let program = Program::start(&paused)?;
+    let disabled = conf.clone().set("key_manager", "backend", "vault");
+    let program = Program::start(&disabled)?;
     program.ready().await?;
     let mut page = Page::open(&program).await?;
+    page.shows("volume", "disabled").await?;
+
+    program.reconfigure(&paused)?;
+    program.signal(Signal::HUP)?;
     page.shows("volume", "paused").await?;
 
     program.reconfigure(&conf)?;
@@ -66,9 +71,6 @@ async fn the_page_follows_the_daemon_through_its_states() -> Result<()> {
         .await?;
     page.shows("volume", "complete").await?;
 
-    program.reconfigure(&conf.unset("key_manager", "backend"))?;
-    program.signal(Signal::HUP)?;
-    page.shows("volume", "disabled").await?;
     assert_eq!(page.browser.value("window.neverReloaded").await?, true);
     page.is_told_to_a_screen_reader().await?;
     page.works_without_a_script(&program).await?;
@@ -156,7 +158,10 @@ impl Page {
         let summary = "document.querySelector('[role=status]').textContent";
         let summary = self.browser.value(summary).await?;
         let summary = summary.as_str().unwrap_or_default();
-        assert!(summary.starts_with("volume service: disabled"), "{summary}");
+        assert!(
+            summary.starts_with("volume service: complete. backup service: disabled."),
+            "{summary}"
+        );
         self.browser.press("Tab", 9).await?;
         let focused = self.browser.value("document.activeElement.href").await?;
         assert!(focused.to_string().ends_with("/v1/status\""), "{focused}");
@@ -169,7 +174,7 @@ impl Page {
         let refresh = "document.querySelector('meta[http-equiv=refresh]')?.content";
         assert_eq!(self.browser.value(refresh).await?, "10");
         let state = "document.querySelector('#volume-state strong').textContent";
-        assert_eq!(self.browser.value(state).await?, "disabled");
+        assert_eq!(self.browser.value(state).await?, "complete");
         self.browser.allow_scripts(true).await
     }
 }

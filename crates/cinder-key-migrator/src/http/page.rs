@@ -182,6 +182,15 @@ mod filters {
         Ok(one.pass.number > 0)
     }
 
+    /// A message cut at its backticks, and of every piece whether it stands between two.
+    #[askama::filter_fn]
+    pub(super) fn pieces(message: &str, _: &dyn askama::Values) -> Shown<Vec<(bool, String)>> {
+        let pieces = message.split('`').enumerate();
+        Ok(pieces
+            .map(|(at, piece)| (at % 2 == 1, piece.to_owned()))
+            .collect())
+    }
+
     /// As the length of the bar; one of length nothing would be indeterminate.
     #[askama::filter_fn]
     pub(super) fn all_keys(one: &ServiceProgress, _: &dyn askama::Values) -> Shown<u64> {
@@ -189,9 +198,12 @@ mod filters {
     }
 
     #[askama::filter_fn]
-    pub(super) fn meaning(state: &ServiceState, _: &dyn askama::Values) -> Shown<&'static str> {
-        Ok(match state {
+    pub(super) fn meaning(one: &ServiceProgress, _: &dyn askama::Values) -> Shown<&'static str> {
+        Ok(match one.state {
             ServiceState::Starting => "No look at all rows of this host has ended yet.",
+            ServiceState::Disabled if one.reason.is_none() => {
+                "No row of its kind belongs to this host."
+            }
             ServiceState::Disabled => "This host does not migrate.",
             ServiceState::Idle => "Nothing is left on this host; something is elsewhere.",
             ServiceState::Migrating => "Rows of this host are given secrets of their own.",

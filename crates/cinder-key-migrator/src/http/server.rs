@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +26,9 @@ use crate::settings::Listen;
 
 /// Most connections at a time; for a further one the oldest is given up.
 const MOST_CONNECTIONS: usize = 64;
+/// What every connection has before that, so that a crowd does not drive out one another, and a
+/// probe among them, at the speed of our processor.
+const LEAST_TIME: Duration = Duration::from_millis(200);
 /// For the head of a request, and so also the longest time that a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Most bytes that are kept of what a client sends.
@@ -130,17 +133,26 @@ struct Server {
     stop: CancellationToken,
     running: TaskTracker,
     /// The oldest first.
-    connections: VecDeque<AbortHandle>,
+    connections: VecDeque<Connection>,
+}
+
+struct Connection {
+    since: Instant,
+    task: AbortHandle,
 }
 
 impl Server {
     async fn accept(&mut self, listener: &Listener) {
         loop {
             let accepted = match listener {
-                Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| self.serve(stream)),
-                Listener::Unix(unix, _) => {
-                    unix.accept().await.map(|(stream, _)| self.serve(stream))
-                }
+                Listener::Tcp(tcp) => match tcp.accept().await {
+                    Ok((stream, _)) => Ok(self.serve(stream).await),
+                    Err(error) => Err(error),
+                },
+                Listener::Unix(unix, _) => match unix.accept().await {
+                    Ok((stream, _)) => Ok(self.serve(stream).await),
+                    Err(error) => Err(error),
+                },
             };
             if let Err(error) = accepted {
                 tracing::warn!("cannot accept an HTTP connection: {error}");
@@ -150,18 +162,27 @@ impl Server {
     }
 
     /// Whoever comes is served, so that a probe is answered however many others sit and wait.
-    fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        if self.connections.len() >= MOST_CONNECTIONS {
-            self.connections.retain(|one| !one.is_finished());
-        }
-        if self.connections.len() >= MOST_CONNECTIONS
-            && let Some(oldest) = self.connections.pop_front()
-        {
-            oldest.abort();
-        }
+    async fn serve(&mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        self.make_room().await;
         let connection = connection(stream, self.router.clone(), self.stop.child_token());
-        let task = self.running.spawn(connection);
-        self.connections.push_back(task.abort_handle());
+        self.connections.push_back(Connection {
+            since: Instant::now(),
+            task: self.running.spawn(connection).abort_handle(),
+        });
+    }
+
+    async fn make_room(&mut self) {
+        if self.connections.len() < MOST_CONNECTIONS {
+            return;
+        }
+        self.connections.retain(|one| !one.task.is_finished());
+        if self.connections.len() < MOST_CONNECTIONS {
+            return;
+        }
+        if let Some(oldest) = self.connections.pop_front() {
+            sleep_until(oldest.since + LEAST_TIME).await;
+            oldest.task.abort();
+        }
     }
 }
 

@@ -145,8 +145,9 @@ async fn the_verdict_is_shown_with_what_is_in_its_way_and_who_answers_for_the_re
     let html = shown(&process).await;
     for part in [
         "<p class=\"state no\"><strong>no</strong>",
-        "<li class=\"found\"><code>images_on_fixed_key</code> 2 images &#60;here&#62;</li>",
-        "<li><code>payloads_not_verified</code> ",
+        "<li class=\"found\"><span class=\"code\">images_on_fixed_key</span> 2 images &#60;here&#62;</li>",
+        "compared (<code>verify --all-hosts</code>)</li>",
+        "<li><span class=\"code\">payloads_not_verified</span> ",
         "no other region or cloud uses this fixed key <span class=\"quiet\">(R. Operator, 2026-11-23 08:00:00 UTC)",
     ] {
         assert!(html.contains(part), "{part}: {html}");

@@ -1,0 +1,215 @@
+//! Clients that take what they can leave the migration and the probes alone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use key_migrator_tests::program::DEADLINE;
+use key_migrator_tests::{
+    CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Volume, http,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// So many connections at a time, most of them never to be closed by us.
+const CONNECTIONS: usize = 2_000;
+/// Keys a second.
+const RATE: u32 = 8;
+const KEYS: u32 = 60;
+
+#[tokio::test]
+async fn slow_and_rude_clients_by_the_thousand_slow_neither_the_migration_nor_a_probe() -> Result<()>
+{
+    let services = Services::from_env();
+    let cloud = services.cloud(RoleWorld::AsShipped);
+    let cinder = cloud.create_authorised_cinder_user().await?;
+    let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
+    let volumes: Vec<Volume> = (0..KEYS).map(|_| Volume::on("host1@lvm#lvm")).collect();
+    database.insert(&volumes[..]).await?;
+    let conf = CinderConf::new(&cloud, &cinder, &database)?.set(
+        "key_migrator",
+        "max_rate",
+        &RATE.to_string(),
+    );
+    let mut program = Program::start_with(&conf, ["run", "--service", "volume"])?;
+    let migrated = |at_least| {
+        move |status: &serde_json::Value| {
+            status["services"][0]["keys"]["migrated"].as_u64() >= Some(at_least)
+        }
+    };
+    program.status_where(migrated(1)).await?;
+    let before = memory(program.pid())?;
+
+    let address = program.url().trim_start_matches("http://").to_owned();
+    let crowd = tokio::spawn(crowd(address.clone()));
+    let began = Instant::now();
+    let first = done(&program).await?;
+    let mut probes = Vec::new();
+    let mut last = first;
+    while last < u64::from(KEYS) {
+        for path in ["/livez", "/metrics", "/v1/status"] {
+            probes.push(probe(&address, path).await?);
+        }
+        last = done(&program).await?;
+        ensure!(
+            began.elapsed() < DEADLINE,
+            "{last} of {KEYS} after {:?}",
+            began.elapsed()
+        );
+    }
+    let rate = f64::from(u32::try_from(last - first)?) / began.elapsed().as_secs_f64();
+    crowd.abort();
+    let grown = memory(program.pid())?.saturating_sub(before);
+    probes.sort();
+    let (middle, slowest) = (probes[probes.len() / 2], probes[probes.len() - 1]);
+    eprintln!(
+        "{rate:.1} keys a second; of {} probes the median {middle:?}, the slowest {slowest:?}; \
+         {grown} KiB more",
+        probes.len()
+    );
+    assert!(rate > f64::from(RATE) * 0.7, "{rate}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(grown < 8 * 1024, "{grown} KiB");
+    program.terminate().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_and_harms_nobody() -> Result<()> {
+    let services = Services::from_env();
+    let cloud = services.cloud(RoleWorld::AsShipped);
+    let cinder = cloud.create_authorised_cinder_user().await?;
+    let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
+    let program = Program::start(&CinderConf::new(&cloud, &cinder, &database)?)?;
+    program.ready().await?;
+    let address = program.url().trim_start_matches("http://").to_owned();
+    let long = "x".repeat(64 * 1024);
+    let many: String = (0..500).map(|n| format!("X-{n}: y\r\n")).collect();
+    for (request, codes) in [
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            [414, 431],
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"),
+            [431, 431],
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            [431, 431],
+        ),
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), [400, 505]),
+        ("\0\x01\x02 nonsense\r\n\r\n".to_owned(), [400, 400]),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".to_owned(),
+            [400, 400],
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999999\r\n\r\n".to_owned(),
+            [405, 405],
+        ),
+    ] {
+        let start: String = request.chars().take(60).collect();
+        let code = answered(&address, request.as_bytes()).await?;
+        assert!(codes.contains(&code), "{start}: {code}");
+    }
+    probe(&address, "/livez").await?;
+    program.terminate().await?;
+    Ok(())
+}
+
+/// Connects again and again, until stopped: some say nothing, some a little at a time, some too
+/// much, some listen to events.
+async fn crowd(address: String) {
+    let mut all = JoinSet::new();
+    for n in 0..CONNECTIONS {
+        let address = address.clone();
+        all.spawn(async move {
+            loop {
+                // That it is thrown out is what is wanted.
+                _ = rude(&address, n).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+    all.join_all().await;
+}
+
+async fn rude(address: &str, n: usize) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    match n % 4 {
+        0 => _ = stream.read(&mut [0]).await?,
+        1 => {
+            for byte in b"GET /v1/status HTTP/1.1\r\nX-Slow: "
+                .iter()
+                .chain([&b'x'; 100])
+            {
+                stream.write_all(&[*byte]).await?;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+        2 => {
+            let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
+            stream.write_all(long.as_bytes()).await?;
+            while stream.read(&mut [0; 1024]).await? > 0 {}
+        }
+        _ => {
+            stream
+                .write_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
+                .await?;
+            while stream.read(&mut [0; 1024]).await? > 0 {}
+        }
+    }
+    Ok(())
+}
+
+/// How long a new client waits for its answer. One that is thrown out in the crowd comes again, as
+/// probes do.
+async fn probe(address: &str, path: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let asking = async {
+        loop {
+            let asked = http::client()
+                .get(format!("http://{address}{path}"))
+                .send()
+                .await;
+            let Ok(answer) = asked else { continue };
+            if answer.status() == 200 && answer.text().await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(DEADLINE, asking).await.context(path.to_owned())?;
+    Ok(began.elapsed())
+}
+
+async fn done(program: &Program) -> Result<u64> {
+    let (_, text) = loop {
+        if let Ok(answer) = program.page("/v1/status").await {
+            break answer;
+        }
+    };
+    let status: serde_json::Value = serde_json::from_str(&text)?;
+    let done = &status["services"][0]["keys"]["migrated"];
+    done.as_u64().context("a number")
+}
+
+/// The status code of the answer to these bytes.
+async fn answered(address: &str, request: &[u8]) -> Result<u16> {
+    let mut stream = TcpStream::connect(address).await?;
+    // The answer may come, and the connection be closed, before all is sent.
+    _ = stream.write_all(request).await;
+    let mut answer = [0; 12];
+    timeout(DEADLINE, stream.read_exact(&mut answer)).await??;
+    let code = std::str::from_utf8(&answer)?.split(' ').nth(1);
+    Ok(code.context("a status line")?.parse()?)
+}
+
+/// What the process has in memory, in KiB.
+fn memory(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.context("VmRSS")?.parse()?)
+}
