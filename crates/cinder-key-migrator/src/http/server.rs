@@ -28,7 +28,7 @@ use crate::settings::Listen;
 const MOST_CONNECTIONS: usize = 64;
 /// What every connection has before that, so that a crowd does not drive out one another, and a
 /// probe among them, at the speed of our processor.
-const LEAST_TIME: Duration = Duration::from_millis(200);
+const LEAST_TIME: Duration = Duration::from_millis(100);
 /// For the head of a request, and so also the longest time that a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Most bytes that are kept of what a client sends.
@@ -144,19 +144,15 @@ struct Connection {
 impl Server {
     async fn accept(&mut self, listener: &Listener) {
         loop {
-            let accepted = match listener {
+            match listener {
                 Listener::Tcp(tcp) => match tcp.accept().await {
-                    Ok((stream, _)) => Ok(self.serve(stream).await),
-                    Err(error) => Err(error),
+                    Ok((stream, _)) => self.serve(stream).await,
+                    Err(error) => wait_out(&error).await,
                 },
                 Listener::Unix(unix, _) => match unix.accept().await {
-                    Ok((stream, _)) => Ok(self.serve(stream).await),
-                    Err(error) => Err(error),
+                    Ok((stream, _)) => self.serve(stream).await,
+                    Err(error) => wait_out(&error).await,
                 },
-            };
-            if let Err(error) = accepted {
-                tracing::warn!("cannot accept an HTTP connection: {error}");
-                sleep(Duration::from_secs(1)).await;
             }
         }
     }
@@ -184,6 +180,12 @@ impl Server {
             oldest.task.abort();
         }
     }
+}
+
+/// Such as a lack of file descriptors.
+async fn wait_out(error: &io::Error) {
+    tracing::warn!("cannot accept an HTTP connection: {error}");
+    sleep(Duration::from_secs(1)).await;
 }
 
 /// `closing` ends it, and tells answers without an end that it does.
