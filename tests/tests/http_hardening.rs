@@ -115,6 +115,38 @@ async fn what_is_no_request_is_refused_and_harms_nobody() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn as_many_as_may_follow_the_events_and_all_are_let_go_in_order_at_the_end() -> Result<()> {
+    let services = Services::from_env();
+    let cloud = services.cloud(RoleWorld::AsShipped);
+    let cinder = cloud.create_authorised_cinder_user().await?;
+    let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
+    let program = Program::start(&CinderConf::new(&cloud, &cinder, &database)?)?;
+    program.ready().await?;
+    let url = format!("{}/v1/events", program.url());
+    let began = Instant::now();
+    let mut listening = Vec::new();
+    for _ in 0..16 {
+        let mut answer = http::client().get(&url).send().await?;
+        ensure!(answer.status() == 200, "{}", answer.status());
+        let first = answer.chunk().await?.context("a first event")?;
+        assert!(first.starts_with(b"retry: "), "{first:?}");
+        listening.push(answer);
+    }
+    eprintln!("{:?} for a first event", began.elapsed() / 16);
+    let refused = http::client().get(&url).send().await?;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "10");
+    assert_eq!(program.page("/livez").await?.0, 200);
+    let ended = program.terminate().await?;
+    assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
+    for mut answer in listening {
+        // A stream that is cut off is an error here.
+        while answer.chunk().await?.is_some() {}
+    }
+    Ok(())
+}
+
 /// Connects again and again, until stopped: some say nothing, some a little at a time, some too
 /// much, some listen to events.
 async fn crowd(address: String) {
