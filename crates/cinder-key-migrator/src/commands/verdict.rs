@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cinder_db::CinderDb;
 use key_audit::evidence::EvidenceStore;
-use key_migration::ports::{CinderDatabase as _, Clock, DatabaseError};
+use key_migration::inventory_fault;
+use key_migration::ports::{CinderDatabase as _, Clock};
 use key_migration::progress::Counted;
 use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{FixedKeyVerdict, Rows};
@@ -20,7 +21,10 @@ pub(super) async fn evaluate(
 ) -> Result<FixedKeyVerdict, Fault> {
     let counted = Counted {
         counted_at: clock.now(),
-        census: rows.census(service_down_time).await.map_err(fault)?,
+        census: rows
+            .census(service_down_time)
+            .await
+            .map_err(inventory_fault)?,
     };
     let switched = migration_ledger::last_switch(state_dir).await?;
     let at_zeros = (!counted.census.is_clear()).then_some(counted.counted_at);
@@ -36,13 +40,4 @@ pub(super) async fn evaluate(
         last_change: switched.max(at_zeros),
     };
     Ok(FixedKeyVerdict::of(rows, &book, clock.now()))
-}
-
-fn fault(error: DatabaseError) -> Fault {
-    match error {
-        DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => fault,
-        DatabaseError::Contended(message) => {
-            Fault::new(Reason::DatabaseUnreachable, message, "try again")
-        }
-    }
 }

@@ -8,12 +8,12 @@ use backon::{ExponentialBuilder, Retryable as _};
 use cinder_db::CinderDb;
 use cinder_db::audit::{KeyedRow, SharedSecret};
 use key_migration::ids::{RequestId, ResourceKind, RowRef, SecretId};
+use key_migration::inventory_fault;
 use key_migration::ports::{KeyManager as _, SecretError};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::rows::RowKey;
 use openstack_client::BarbicanKeyManager;
 
-use super::database_fault;
 use super::finding::Finding;
 use super::judgement::{self, Examined, Origin, Standard};
 use super::tally::Outcome;
@@ -45,7 +45,7 @@ impl Examiner<'_> {
         }
         let ids = [row.row.id.clone()];
         let again = self.rows.keyed_rows_named(row.row.kind, &ids).await;
-        let again = again.map_err(database_fault)?.pop();
+        let again = again.map_err(inventory_fault)?.pop();
         match again.filter(|again| again.key == row.key) {
             None => Ok(Outcome::Changed),
             Some(again) => {

@@ -23,8 +23,9 @@ use cinder_db::audit::{KeyedRow, SharedSecret, Whose};
 use futures_util::StreamExt as _;
 use key_migration::fixed_key::FixedKey;
 use key_migration::ids::{RequestId, ResourceKind, RowId, RowRef, SecretId, SecretName, UserId};
-use key_migration::ports::{DatabaseError, KeyManager as _};
-use key_migration::reasons::{Fault, Reason};
+use key_migration::inventory_fault;
+use key_migration::ports::KeyManager as _;
+use key_migration::reasons::Fault;
 use key_migration::rows::RowKey;
 use openstack_client::BarbicanKeyManager;
 
@@ -74,7 +75,7 @@ impl Verifier<'_> {
         let mut count = 0;
         for kind in KINDS {
             let rows = self.rows.count_keyed_rows(kind, whose).await;
-            count += rows.map_err(database_fault)?;
+            count += rows.map_err(inventory_fault)?;
         }
         Ok(count)
     }
@@ -99,7 +100,7 @@ impl Verifier<'_> {
             let mut after = here.map(|row| row.id.clone());
             loop {
                 let page = self.rows.keyed_rows(kind, whose, after.as_ref(), PAGE);
-                let page = page.await.map_err(database_fault)?;
+                let page = page.await.map_err(inventory_fault)?;
                 let Some(last) = page.last().map(|row| row.row.clone()) else {
                     break;
                 };
@@ -131,7 +132,7 @@ impl Verifier<'_> {
             let ids: Vec<RowId> = of_kind.map(|row| row.id.clone()).collect();
             for ids in ids.chunks(PAGE as usize) {
                 let page = self.rows.keyed_rows_named(kind, ids).await;
-                let page = page.map_err(database_fault)?;
+                let page = page.map_err(inventory_fault)?;
                 self.verify_page(&known, &page, &mut tally, &mut seen)
                     .await?;
             }
@@ -157,7 +158,7 @@ impl Verifier<'_> {
                 .rows
                 .keyed_rows_named(kind, ids)
                 .await
-                .map_err(database_fault)?
+                .map_err(inventory_fault)?
             {
                 found.insert(row.row.id.clone());
                 match row.key {
@@ -186,7 +187,7 @@ impl Verifier<'_> {
             let mut after: Option<RowId> = None;
             loop {
                 let ids = self.rows.keyed_row_ids(kind, whose, after.as_ref(), PAGE);
-                let ids = ids.await.map_err(database_fault)?;
+                let ids = ids.await.map_err(inventory_fault)?;
                 let Some(last) = ids.last().cloned() else {
                     break;
                 };
@@ -208,7 +209,7 @@ impl Verifier<'_> {
         let mut after = None;
         while shared.len() < MOST_SHARED {
             let page = self.rows.shared_secrets(after, PAGE).await;
-            let page = page.map_err(database_fault)?;
+            let page = page.map_err(inventory_fault)?;
             let is_last = page.len() < PAGE as usize;
             after = page.last().map(|shared| shared.secret);
             shared.extend(page.into_iter().map(|shared| (shared.secret, shared)));
@@ -284,16 +285,5 @@ fn sample_in(sample: &mut Vec<RowRef>, size: usize, met: u64, row: RowRef) {
         if let Some(taken) = sample.get_mut(place) {
             *taken = row;
         }
-    }
-}
-
-fn database_fault(error: DatabaseError) -> Fault {
-    match error {
-        DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => fault,
-        DatabaseError::Contended(message) => Fault::new(
-            Reason::DatabaseUnreachable,
-            message,
-            "look for long transactions in Cinder's database",
-        ),
     }
 }

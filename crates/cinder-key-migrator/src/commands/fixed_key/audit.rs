@@ -14,7 +14,8 @@ use key_audit::evidence::{EvidenceError, EvidenceStore};
 use key_audit::stores::Stores;
 use key_audit::{ephemeral_disks, images, old_backups, trees, volume_image_metadata};
 use key_migration::fixed_key::FixedKey;
-use key_migration::ports::{Clock as _, DatabaseError};
+use key_migration::inventory_fault;
+use key_migration::ports::Clock as _;
 use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{Attestation, Evidence, EvidenceBook, FixedKeyVerdict, Item, Verdict};
 use openstack_client::{ConfigError, Glance, KeystoneSession};
@@ -114,9 +115,9 @@ impl Auditor {
         let mut progress = Progress::of("backups without a key in the row");
         let at = |done, all| progress.at(done, Some(all));
         let seen = old_backups::look(&self.rows, &self.stores, looked_at, at).await;
-        self.keep(Item::OldBackups, seen.map_err(fault)?)?;
+        self.keep(Item::OldBackups, seen.map_err(inventory_fault)?)?;
         let seen = volume_image_metadata::look(&self.rows, looked_at).await;
-        self.keep(Item::VolumeImageMetadata, seen.map_err(fault)?)?;
+        self.keep(Item::VolumeImageMetadata, seen.map_err(inventory_fault)?)?;
         let mut progress = Progress::of("images");
         let at = |done| progress.at(done, None);
         let seen = images::look(&self.glance, looked_at, at).await;
@@ -139,17 +140,6 @@ impl Auditor {
         let verdict = evaluate(rows, self.service_down_time, state_dir, &SecondsClock).await?;
         let book = self.kept.read();
         Ok((verdict, book.map_err(|error| not_kept(&error, state_dir))?))
-    }
-}
-
-fn fault(error: DatabaseError) -> Fault {
-    match error {
-        DatabaseError::Unreachable(fault) | DatabaseError::Refused(fault) => fault,
-        DatabaseError::Contended(what) => Fault::new(
-            Reason::DatabaseUnreachable,
-            what,
-            "try again when whatever holds those locks has ended",
-        ),
     }
 }
 
