@@ -13,6 +13,10 @@ use crate::process::{Process, isolated_command};
 /// Where Debian has the server, which is not on every user's search path.
 const MARIADBD: &str = "/usr/sbin/mariadbd";
 
+/// Lets the server believe that what it has written is on disk: making and dropping a database, which
+/// nearly every test does, is several times as fast.
+const NO_SYNC: &str = "libeatmydata.so";
+
 /// What the server executes before it listens, in its data folder.
 const INIT_FILE: &str = "init.sql";
 
@@ -51,6 +55,7 @@ pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Re
 pub(crate) async fn start(data: &Path, logs: &Path, access: &MariaDb) -> Result<Process> {
     let mut command = isolated_command(MARIADBD, data);
     command
+        .env("LD_PRELOAD", NO_SYNC)
         .args([
             "--no-defaults",
             "--user=root",
