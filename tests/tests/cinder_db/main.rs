@@ -1,14 +1,19 @@
-//! Cinder's database as the program uses it, on MariaDB: the contract that holds on every
-//! database, and what happens under others' locks and when connections break.
+//! Cinder's database as the program uses it: the contract, on every database, release and kind of
+//! pool; and on MariaDB what happens under others' locks and when connections break.
 
 #[macro_use]
 mod cases;
 mod connections;
 mod figures;
 mod locks;
+mod old_releases;
 mod other;
+mod postgresql;
 mod refusals;
+mod through_multiplexer;
+mod through_pgbouncer;
 mod tunnel;
+mod two_programs;
 
 use std::sync::Arc;
 

@@ -122,7 +122,7 @@ macro_rules! contract {
             #[tokio::test]
             async fn $case() -> anyhow::Result<()> {
                 let fresh = $fresh().await?;
-                cases::$room::$case(&fresh).await
+                crate::cases::$room::$case(&fresh).await
             }
         )*)*
     };

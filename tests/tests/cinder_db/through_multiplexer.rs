@@ -1,12 +1,6 @@
 //! The contract of the database adapter through what hands MariaDB's connections from one session
 //! to the other with every statement; and a whole run.
 
-#[macro_use]
-#[path = "cinder_db/cases/mod.rs"]
-mod cases;
-#[path = "cinder_db/two_programs.rs"]
-mod two_programs;
-
 use std::collections::BTreeSet;
 
 use anyhow::Result;
@@ -34,7 +28,7 @@ contract!(fresh);
 #[tokio::test(flavor = "multi_thread")]
 async fn two_programs_share_its_connections_and_each_row_moves_once() -> Result<()> {
     let database = fresh().await?;
-    two_programs::each_row_moves_once(&database).await
+    crate::two_programs::each_row_moves_once(&database).await
 }
 
 /// What stands in between does what it is there for.

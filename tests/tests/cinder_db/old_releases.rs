@@ -1,10 +1,6 @@
 //! The contract of the database adapter on the tables of old releases, as their own migrations made
 //! them: Queens (the first whose backups have a key), Train and Wallaby.
 
-#[macro_use]
-#[path = "cinder_db/cases/mod.rs"]
-mod cases;
-
 use anyhow::Result;
 use key_migrator_tests::{CinderDatabase, Dialect, Services};
 

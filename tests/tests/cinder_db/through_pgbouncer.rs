@@ -1,12 +1,6 @@
 //! The contract of the database adapter through PgBouncer, which hands the same six connections of
 //! the server from one session to the other with every transaction; and a whole run.
 
-#[macro_use]
-#[path = "cinder_db/cases/mod.rs"]
-mod cases;
-#[path = "cinder_db/two_programs.rs"]
-mod two_programs;
-
 use anyhow::Result;
 use key_migrator_tests::database::Through;
 use key_migrator_tests::pgbouncer::PgBouncer;
@@ -30,5 +24,5 @@ contract!(fresh);
 #[tokio::test(flavor = "multi_thread")]
 async fn two_programs_share_its_connections_and_each_row_moves_once() -> Result<()> {
     let database = fresh().await?;
-    two_programs::each_row_moves_once(&database).await
+    crate::two_programs::each_row_moves_once(&database).await
 }
