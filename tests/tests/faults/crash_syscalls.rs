@@ -15,7 +15,7 @@ use key_migrator_tests::crash::{Call, Outcome, SmallRun, Template};
 const VOLUMES: usize = 10;
 
 /// Runs at the same time: more than there are processors, as some wait for seconds.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 12;
 
 /// The environment variable with the numbers of the calls to kill at, if it is not to be all.
 const CALLS: &str = "KEY_MIGRATOR_TEST_CALLS";

@@ -17,8 +17,8 @@ use key_migrator_tests::{
 };
 use serde_json::Value;
 
-use disk::Disk;
-use weather::Weather;
+use self::disk::Disk;
+use self::weather::Weather;
 
 /// How soon after the last fault everything must be done.
 const CALM: Duration = Duration::from_secs(60);
