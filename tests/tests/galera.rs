@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fastrand::Rng;
 use key_migrator_tests::galera::Galera;
 use key_migrator_tests::mutator::{Audit, BarbicanTables, Verdict, Writer};
@@ -70,11 +70,7 @@ async fn three_programs_at_three_nodes_end_clean_though_one_node_is_killed() -> 
         .iter()
         .map(|program| program.lines().join("\n"))
         .collect();
-    ensure!(
-        verdict.broken.is_empty(),
-        "{}\n{lines:#?}",
-        verdict.broken.join("\n")
-    );
+    verdict.assert_unbroken(&lines)?;
     assert!(killed_with > 0, "the node was killed during the run");
     assert_eq!(verdict.referred, VOLUMES, "{verdict}");
     assert_eq!(verdict.superseded_after_switch.len(), 0, "{verdict}");

@@ -110,12 +110,7 @@ async fn race(operations: usize) -> Result<()> {
         report.done,
     ))?;
     let lines = program.terminate().await?.lines;
-    ensure!(
-        verdict.broken.is_empty(),
-        "{}\nthe program wrote:\n{}",
-        verdict.broken.join("\n"),
-        lines.join("\n")
-    );
+    verdict.assert_unbroken(&lines)?;
     assert_eq!(verdict.overwritten_by_program, 0);
     // It was a race.
     assert!(verdict.switched > 100, "{verdict}");

@@ -89,11 +89,7 @@ async fn share(
         .iter()
         .map(|program| program.lines().join("\n"))
         .collect();
-    ensure!(
-        verdict.broken.is_empty(),
-        "{}\n{lines:#?}",
-        verdict.broken.join("\n")
-    );
+    verdict.assert_unbroken(&lines)?;
     assert_eq!(verdict.referred, VOLUMES, "{verdict}");
     assert_eq!(verdict.superseded_before_switch.len(), 0, "{verdict}");
     assert_eq!(verdict.superseded_after_switch.len(), 0, "{verdict}");

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use key_migrator_tests::mutator::{Audit, BarbicanTables, Change, Verdict, Writer};
 use key_migrator_tests::upstream::{Upstream, UpstreamService};
 use key_migrator_tests::{
@@ -149,12 +149,9 @@ async fn w20_the_program_lets_upstream_finish_and_accounts_for_what_it_overwrote
         "figure: upstream was noticed {noticed:.1?} after its first write, and the program went on \
          {waited:.1?} after it was gone; {verdict}"
     )?;
-    let lines = program.terminate().await?.lines.join("\n");
-    ensure!(
-        verdict.broken.is_empty(),
-        "{}\n{lines}",
-        verdict.broken.join("\n")
-    );
+    let lines = program.terminate().await?.lines;
+    verdict.assert_unbroken(&lines)?;
+    let lines = lines.join("\n");
     assert_eq!(verdict.overwritten_by_program, 0);
     assert!(noticed <= NOTICED, "{noticed:?}\n{lines}");
     assert!(
@@ -193,12 +190,9 @@ async fn w20_what_upstream_switches_beside_us_is_left_alone() -> Result<()> {
     let barbican = BarbicanTables::open(&scene.services, &scene.cloud, &scene.service).await?;
     let verdict = Verdict::of(&scene.database, Some(&scene.audit), &barbican, None).await?;
     writeln!(std::io::stdout(), "figure: upstream first: {verdict}")?;
-    let lines = program.terminate().await?.lines.join("\n");
-    ensure!(
-        verdict.broken.is_empty(),
-        "{}\n{lines}",
-        verdict.broken.join("\n")
-    );
+    let lines = program.terminate().await?.lines;
+    verdict.assert_unbroken(&lines)?;
+    let lines = lines.join("\n");
     assert_eq!(verdict.overwritten_by_program, 0);
     let superseded = verdict.superseded_after_switch.len() + verdict.superseded_before_switch.len();
     assert_eq!(

@@ -5,6 +5,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::reset;
+use super::rules::Fault;
+
 #[derive(Debug)]
 pub(super) struct Buffered {
     pub(super) stream: TcpStream,
@@ -51,6 +54,25 @@ impl Buffered {
                 bail!("the stream ended within a message");
             }
             self.ended = self.stream.read_buf(&mut self.read).await? == 0;
+        }
+    }
+
+    /// The last answer on this connection, or what the fault leaves of it; `half` is what a truncated
+    /// one has.
+    pub(super) async fn end(mut self, fault: Fault, answer: &[u8], half: &[u8]) -> Result<()> {
+        match fault {
+            Fault::ResetAfter => reset(self.stream),
+            Fault::Truncate => self.write(half).await,
+            Fault::HalfClose => {
+                self.stream.shutdown().await?;
+                self.left().await;
+                Ok(())
+            }
+            Fault::Late => {
+                self.left().await;
+                self.write(answer).await
+            }
+            _ => Ok(()),
         }
     }
 

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use httparse::{EMPTY_HEADER, Header, Status};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::buffered::{Buffered, Whole};
@@ -43,27 +42,14 @@ pub(super) async fn serve(client: TcpStream, target: &str, rules: &Rules) -> Res
 }
 
 /// The faults that the connection does not survive.
-async fn end(mut client: Buffered, met: &Met, target: &str, request: &[u8]) -> Result<()> {
+async fn end(client: Buffered, met: &Met, target: &str, request: &[u8]) -> Result<()> {
     match met.fault {
         Fault::ResetBefore => return reset(client.stream),
         Fault::Drop => return swallow(client, met).await,
         _ => {}
     }
     let answer = exchange(target, request).await?;
-    match met.fault {
-        Fault::ResetAfter => return reset(client.stream),
-        Fault::Truncate => client.write(half(&answer)?).await?,
-        Fault::HalfClose => {
-            client.stream.shutdown().await?;
-            client.left().await;
-        }
-        Fault::Late => {
-            client.left().await;
-            client.write(&answer).await?;
-        }
-        _ => {}
-    }
-    Ok(())
+    client.end(met.fault, &answer, half(&answer)?).await
 }
 
 /// Delivers a request and reads its answer.

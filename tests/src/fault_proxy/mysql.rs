@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::buffered::{Buffered, Whole};
@@ -68,7 +67,7 @@ pub(super) async fn serve(client: TcpStream, target: &str, rules: &Rules) -> Res
 }
 
 /// The faults that the connection does not survive.
-async fn end(mut client: Buffered, mut server: Buffered, met: &Met, packet: &[u8]) -> Result<()> {
+async fn end(client: Buffered, mut server: Buffered, met: &Met, packet: &[u8]) -> Result<()> {
     match met.fault {
         Fault::ResetBefore => return reset(client.stream),
         Fault::Drop => return swallow(client, met).await,
@@ -77,24 +76,11 @@ async fn end(mut client: Buffered, mut server: Buffered, met: &Met, packet: &[u8
     }
     server.write(packet).await?;
     let answer = answer(&mut server).await?;
-    match met.fault {
-        Fault::ResetAfter => return reset(client.stream),
-        Fault::FailAfter => return fail(client, &LOST).await,
-        Fault::Truncate => {
-            let half = usize::midpoint(HEADER, answer.len());
-            client.write(&answer[..half]).await?;
-        }
-        Fault::HalfClose => {
-            client.stream.shutdown().await?;
-            client.left().await;
-        }
-        Fault::Late => {
-            client.left().await;
-            client.write(&answer).await?;
-        }
-        _ => {}
+    if met.fault == Fault::FailAfter {
+        return fail(client, &LOST).await;
     }
-    Ok(())
+    let half = usize::midpoint(HEADER, answer.len());
+    client.end(met.fault, &answer, &answer[..half]).await
 }
 
 /// Answers with an error. The server's side is gone, as it is behind a proxy that says so; what

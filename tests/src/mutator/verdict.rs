@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::audit::{Audit, Change, Writer};
 use super::keys::Keys;
@@ -88,6 +88,21 @@ impl Verdict {
                 .push(format!("I2: the payload of {wrong} is not the fixed key"));
         }
         Ok(verdict)
+    }
+
+    /// That nothing is broken.
+    ///
+    /// # Errors
+    ///
+    /// When something is: all of it, and what the programs wrote.
+    pub fn assert_unbroken(&self, written: &[String]) -> Result<()> {
+        ensure!(
+            self.broken.is_empty(),
+            "{}\nthe programs wrote:\n{}",
+            self.broken.join("\n"),
+            written.join("\n")
+        );
+        Ok(())
     }
 
     fn judge_changes(&mut self, changes: &[Change]) {

@@ -33,12 +33,7 @@ async fn a_swap_whose_connection_is_killed_is_repeated_on_another() -> Result<()
     let database = fresh().await?;
     let (volume, swap) = one_volume(&database).await?;
     let (mut other, mut watcher) = (Other::at(&database).await?, Other::at(&database).await?);
-    other
-        .does(format!(
-            "BEGIN; UPDATE volumes SET size = 2 WHERE id = '{}'",
-            volume.id
-        ))
-        .await?;
+    other.holds(volume.id).await?;
     let switching = switching(&Arc::new(open(&database)), &swap);
     let first = watcher.sees_a_lock_wait(None).await?;
     watcher.does(format!("KILL {}", first.connection)).await?;

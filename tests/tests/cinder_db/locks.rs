@@ -33,12 +33,7 @@ async fn a_swap_that_becomes_the_victim_of_a_deadlock_is_repeated() -> Result<()
     let switching = switching(&Arc::new(open(&database)), &swap);
     watcher.sees_a_lock_wait(None).await?;
     // Returns only because the swap, which holds this row, was rolled back.
-    other
-        .does(format!(
-            "UPDATE volumes SET size = 2 WHERE id = '{}'",
-            volume.id
-        ))
-        .await?;
+    other.resizes(volume.id).await?;
     other.does("COMMIT").await?;
     assert_eq!(switching.await??, MOVED);
     assert_eq!(database.zeros("snapshots").await?, 0);
@@ -50,12 +45,7 @@ async fn a_swap_waits_out_a_lock_longer_than_the_lock_wait_timeout() -> Result<(
     let database = fresh().await?;
     let (volume, swap) = one_volume(&database).await?;
     let (mut other, mut watcher) = (Other::at(&database).await?, Other::at(&database).await?);
-    other
-        .does(format!(
-            "BEGIN; UPDATE volumes SET size = 2 WHERE id = '{}'",
-            volume.id
-        ))
-        .await?;
+    other.holds(volume.id).await?;
     let switching = switching(&Arc::new(open(&database)), &swap);
     let first = watcher.sees_a_lock_wait(None).await?;
     watcher.sees_a_lock_wait(Some(&first)).await?;
@@ -134,12 +124,7 @@ async fn a_swap_that_keeps_meeting_locks_gives_up_and_changes_nothing() -> Resul
     let database = fresh().await?;
     let (volume, swap) = one_volume(&database).await?;
     let mut other = Other::at(&database).await?;
-    other
-        .does(format!(
-            "BEGIN; UPDATE volumes SET size = 2 WHERE id = '{}'",
-            volume.id
-        ))
-        .await?;
+    other.holds(volume.id).await?;
     let failure = open(&database).switch(&swap).await.unwrap_err();
     assert!(
         matches!(failure, DatabaseError::Contended(_)),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use key_migrator_tests::{CinderDatabase, Services};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection, Row};
+use uuid::Uuid;
 
 use crate::name;
 
@@ -27,6 +28,18 @@ impl Other {
             .execute(&mut self.0)
             .await;
         done.map(drop).with_context(|| sql)
+    }
+
+    /// Changes a volume's row, within a transaction if one was begun.
+    pub(crate) async fn resizes(&mut self, volume: Uuid) -> Result<()> {
+        let sql = format!("UPDATE volumes SET size = 2 WHERE id = '{volume}'");
+        self.does(sql).await
+    }
+
+    /// Begins a transaction, and holds a volume's row in it.
+    pub(crate) async fn holds(&mut self, volume: Uuid) -> Result<()> {
+        self.does("BEGIN").await?;
+        self.resizes(volume).await
     }
 
     /// Waits until a statement waits for a lock in this database, other than in the wait that is

@@ -323,18 +323,24 @@ async fn a_first_signal_lets_the_key_in_flight_end() {
     assert_eq!(volumes(&after), volumes(&before) - 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_flight_for_too_long_is_given_up_and_named() {
-    let place = Place::new();
-    let (cloud, database) = cloud(&place, 4).await;
+/// A daemon whose first key hangs at Barbican for ever.
+async fn stuck(place: &Place) -> (Cloud, Running) {
+    let (cloud, database) = cloud(place, 4).await;
     let gate = Gate::default();
     let hold = Fault::Hold(When::BeforeEffect, gate.clone());
     cloud.inject_until_cleared(Operation::PostSecret, hold);
     let file = place.configure(&database.connection(), &cloud.keystone_url(), "");
     let mut command = run(&file);
     command.args(["--service", "volume"]);
-    let mut daemon = Running::start(command);
+    let daemon = Running::start(command);
     gate.arrived(1).await;
+    (cloud, daemon)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_flight_for_too_long_is_given_up_and_named() {
+    let place = Place::new();
+    let (_cloud, mut daemon) = stuck(&place).await;
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.exit_code(), Some(0));
     daemon.hear("ending although something is under way");
@@ -344,15 +350,7 @@ async fn what_is_in_flight_for_too_long_is_given_up_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let place = Place::new();
-    let (cloud, database) = cloud(&place, 4).await;
-    let gate = Gate::default();
-    let hold = Fault::Hold(When::BeforeEffect, gate.clone());
-    cloud.inject_until_cleared(Operation::PostSecret, hold);
-    let file = place.configure(&database.connection(), &cloud.keystone_url(), "");
-    let mut command = run(&file);
-    command.args(["--service", "volume"]);
-    let mut daemon = Running::start(command);
-    gate.arrived(1).await;
+    let (_cloud, mut daemon) = stuck(&place).await;
     daemon.signal(Signal::TERM);
     daemon.hear("SIGTERM: no further key is begun");
     daemon.signal(Signal::INT);
