@@ -161,7 +161,11 @@ async fn is_read_only(session: &mut Session) -> Result<bool, Failure> {
     let sql = match session.dialect() {
         // Who has the right SUPER may write all the same, but Cinder's user has no reason to.
         Dialect::MySql => "SELECT CAST(@@GLOBAL.read_only AS SIGNED)",
-        Dialect::Postgres => "SELECT CAST(CAST(pg_is_in_recovery() AS INTEGER) AS BIGINT)",
+        // A standby, or a primary that was closed for writing.
+        Dialect::Postgres => {
+            "SELECT CAST(CAST(pg_is_in_recovery() OR \
+             current_setting('default_transaction_read_only') = 'on' AS INTEGER) AS BIGINT)"
+        }
         Dialect::Sqlite => return Ok(false),
     };
     let statement = Statement::on(session.dialect(), "(none)", sql);
