@@ -1,7 +1,7 @@
 //! The sandbox's wall clock. Tests move it, because "older than an hour" and
 //! "the token has expired" cannot be waited for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,23 +9,31 @@ use jiff::{SignedDuration, Timestamp};
 /// A wall clock shared by every service of one cloud.
 ///
 /// Clones show the same time. It runs with the machine's clock, shifted by
-/// what [`Clock::advance`] was given.
+/// what [`Clock::advance`] and [`Clock::set_back`] were given.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    shift: Arc<Mutex<Duration>>,
+    shift: Arc<Mutex<SignedDuration>>,
 }
 
 impl Clock {
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        let shift = *self.shift.lock().unwrap_or_else(PoisonError::into_inner);
-        machine_time() + SignedDuration::try_from(shift).unwrap_or(SignedDuration::ZERO)
+        machine_time() + *self.shift()
     }
 
     /// Moves the clock forward for everything that reads it: token lifetimes,
     /// token caches, the `created` of later secrets, the `Date` header.
     pub fn advance(&self, by: Duration) {
-        *self.shift.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        *self.shift() += SignedDuration::try_from(by).unwrap_or(SignedDuration::ZERO);
+    }
+
+    /// Moves the clock back for everything that reads it.
+    pub fn set_back(&self, by: Duration) {
+        *self.shift() -= SignedDuration::try_from(by).unwrap_or(SignedDuration::ZERO);
+    }
+
+    fn shift(&self) -> MutexGuard<'_, SignedDuration> {
+        self.shift.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
