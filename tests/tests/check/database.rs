@@ -49,6 +49,7 @@ async fn the_database_must_answer_and_let_us_in() -> Result<()> {
     let conf = stage.conf.clone().set("database", "connection", &wrong);
     let said = stage.check_as(&conf).await?;
     said.fails("Database", "refuses", "check user, password and host");
+    stage.check().await?.is_all_success();
     Ok(())
 }
 
@@ -78,6 +79,11 @@ async fn a_column_that_is_not_there_is_named() -> Result<()> {
             .await?;
         let said = stage.check().await?;
         said.fails("Database schema", "It has no services.", remedy);
+        stage
+            .database
+            .execute("ALTER TABLE elsewhere RENAME TO services")
+            .await?;
+        stage.check().await?.is_all_success();
     }
     Ok(())
 }
@@ -131,6 +137,48 @@ async fn a_user_who_may_only_read_is_told_the_grants_which_then_suffice() -> Res
         administer(&stage.database, said.remedy("Database grants")).await?;
         stage.check().await?.is_all_success();
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_nobody_may_change_is_told() -> Result<()> {
+    let stage = Stage::set_on(Dialect::Postgres, RoleWorld::AsShipped).await?;
+    let name = name(&stage.database);
+    let closed = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    administer(&stage.database, &closed).await?;
+    let said = stage.check().await?;
+    let remedy = "name the server that takes changes";
+    said.fails("Database grants", "The database is read-only", remedy);
+    let open = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    administer(
+        &stage.database,
+        &format!("SET transaction_read_only = off; {open}"),
+    )
+    .await?;
+    stage.check().await?.is_all_success();
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_may_not_see_when_rows_changed_does_not_see_cinders_own_migrator() -> Result<()> {
+    let stage = Stage::set_on(Dialect::Postgres, RoleWorld::AsShipped).await?;
+    let name = name(&stage.database);
+    let columns = "id, user_id, host, status, encryption_key_id, deleted, deleted_at";
+    let only_these = format!(
+        "REVOKE SELECT ON volumes, backups FROM {name}; \
+         GRANT SELECT ({columns}, cluster_name, migration_status) ON volumes TO {name}; \
+         GRANT SELECT ({columns}, volume_id) ON backups TO {name}"
+    );
+    administer(&stage.database, &only_these).await?;
+    let said = stage.check().await?;
+    let remedy = "GRANT SELECT (updated_at) ON volumes and backups";
+    said.warns("Cinder's own migrator", "Not looked at: ", remedy);
+    let granted = format!(
+        "GRANT SELECT (updated_at) ON volumes TO {name}; \
+         GRANT SELECT (updated_at) ON backups TO {name}"
+    );
+    administer(&stage.database, &granted).await?;
+    stage.check().await?.is_all_success();
     Ok(())
 }
 

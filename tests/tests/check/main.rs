@@ -3,9 +3,11 @@
 
 mod barbican;
 mod configuration;
+mod credentials;
 mod database;
 mod ledger;
 mod stage;
+mod tls;
 mod unchanged;
 
 use anyhow::{Context, Result};
