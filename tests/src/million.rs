@@ -1,5 +1,7 @@
 //! Tables with very many rows, and what a process keeps in memory beside them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use crate::database::CinderDatabase;
@@ -7,6 +9,9 @@ use crate::rows::{Backup, Volume};
 
 /// Rows that one statement makes: a transaction of some hundred megabytes at most.
 const ROWS_AT_A_TIME: u32 = 50_000;
+
+/// How often a process's memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Fills `volumes` of a MariaDB database from one row of the real schema: `at_zeros` rows of
 /// `host1@lvm#lvm` at zeros, one of `host2@lvm#lvm`, and up to `rows` in all that have keys, half
@@ -109,6 +114,20 @@ async fn copy(
 async fn analysed(database: &CinderDatabase, table: &str) -> Result<()> {
     database.execute(&format!("ANALYZE TABLE {table}")).await?;
     Ok(())
+}
+
+/// Waits for something, and tells beside it the most anonymous memory that a process had
+/// meanwhile, in KiB.
+pub async fn peak_rss_anon<T>(pid: u32, something: impl Future<Output = T>) -> (T, u64) {
+    let mut something = std::pin::pin!(something);
+    let mut peak = 0;
+    loop {
+        peak = peak.max(rss_anon(pid).unwrap_or_default());
+        let is_done = tokio::time::timeout(LOOK_EVERY, &mut something).await;
+        if let Ok(done) = is_done {
+            return (done, peak);
+        }
+    }
 }
 
 /// Anonymous memory of a process now, in KiB.

@@ -3,109 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use key_migrator_tests::program::Ended;
+use anyhow::{Context, Result};
 use key_migrator_tests::{
-    Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Service,
-    Services, Snapshot, User, Volume, cinder_conf,
+    Backup, Dialect, Program, RoleWorld, Scene, Service, Snapshot, Volume, cinder_conf,
 };
 use serde_json::Value;
-use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A host with its database, and the folder where its daemon keeps its state.
-struct Host {
-    services: Services,
-    cloud: RealCloud,
-    cinder: User,
-    owner: User,
-    database: CinderDatabase,
-    conf: CinderConf,
-    folder: Arc<TempDir>,
-}
-
-impl Host {
-    async fn new(dialect: Dialect) -> Result<Self> {
-        let services = Services::from_env();
-        let cloud = services.cloud(RoleWorld::AsShipped);
-        let cinder = cloud.create_authorised_cinder_user().await?;
-        let owner = cloud.create_owner().await?;
-        let database = CinderDatabase::new(&services, dialect).await?;
-        database
-            .insert(&[Service::volume("host1@lvm"), Service::backup("host1")])
-            .await?;
-        let conf =
-            CinderConf::new(&cloud, &cinder, &database)?.set("key_migrator", "interval", "1");
-        Ok(Self {
-            services,
-            cloud,
-            cinder,
-            owner,
-            database,
-            conf,
-            folder: Arc::new(tempfile::tempdir()?),
-        })
-    }
-
-    fn start(&self) -> Result<Program> {
-        Program::start_in(Arc::clone(&self.folder), &self.conf, ["run"])
-    }
-
-    /// Runs a command beside the daemon, with its state.
-    async fn command(&self, arguments: &[&str]) -> Result<Said> {
-        let folder = Arc::clone(&self.folder);
-        let ended = Program::start_in(folder, &self.conf, arguments)?
-            .ended()
-            .await?;
-        Ok(Said(ended))
-    }
-
-    async fn stored(&self) -> Result<usize> {
-        let python = self.services.python();
-        Ok(python.secrets_of(&self.cloud, &self.cinder).await?.len())
-    }
-
-    /// The payload of a secret as the volume's owner reads it, in hexadecimal.
-    async fn payload(&self, secret: Uuid) -> Result<String> {
-        let python = self.services.python();
-        let secrets = [secret];
-        let payloads = python.payloads_as(&self.cloud, &self.owner, &secrets);
-        let payload = payloads.await?.remove(0);
-        Ok(hex::encode(payload.map_err(anyhow::Error::msg)?))
-    }
-
-    fn volume(&self, host: &str) -> Volume {
-        Volume::on(host).owned_by(&self.owner)
-    }
-}
-
-struct Said(Ended);
-
-impl Said {
-    fn code(&self) -> Option<i32> {
-        self.0.status.code()
-    }
-
-    fn text(&self) -> String {
-        self.0.lines.join("\n")
-    }
-
-    fn json(&self) -> Result<Value> {
-        let is_log = |line: &&String| !line.starts_with("20");
-        let lines: Vec<_> = self.0.lines.iter().filter(is_log).cloned().collect();
-        serde_json::from_str(&lines.join("\n")).with_context(|| self.text())
-    }
-
-    fn has(&self, text: &str) -> Result<()> {
-        ensure!(
-            self.text().contains(text),
-            "no {text:?} in:\n{}",
-            self.text()
-        );
-        Ok(())
-    }
+/// A host whose services are up.
+async fn host(dialect: Dialect) -> Result<Scene> {
+    let host = Scene::set(RoleWorld::AsShipped, dialect).await?;
+    host.database
+        .insert(&[Service::volume("host1@lvm"), Service::backup("host1")])
+        .await?;
+    Ok(host)
 }
 
 /// Every file below a folder with its bytes.
@@ -125,25 +37,23 @@ fn bytes_below(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
 
 #[tokio::test]
 async fn a_plan_tells_what_a_run_would_do_and_leaves_every_byte_as_it_is() -> Result<()> {
-    let host = Host::new(Dialect::Sqlite).await?;
-    let own = host.volume("host1@lvm#lvm").with_snapshots(2);
+    let host = host(Dialect::Sqlite).await?;
+    let own = host.volume().with_snapshots(2);
     host.database.insert(&own).await?;
     host.database
         .insert(&[
-            host.volume("host1@lvm").status("retyping"),
-            host.volume("host2@lvm"),
-            host.volume("host1@lvm").without_key(),
+            host.volume_on("host1@lvm").status("retyping"),
+            host.volume_on("host2@lvm"),
+            host.volume_on("host1@lvm").without_key(),
         ])
         .await?;
-    host.database
-        .insert(&Backup::on("host1").owned_by(&host.owner))
-        .await?;
+    host.database.insert(&host.backup()).await?;
     host.conf.write_to(host.folder.path())?;
     let path = host.database.connection_url();
     let path = path.strip_prefix("sqlite:///").context("a file")?;
     let before = (std::fs::read(path)?, bytes_below(host.folder.path())?);
 
-    let said = host.command(&["plan", "-f", "json"]).await?;
+    let said = host.types(&["plan", "-f", "json"]).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
     let plan = said.json()?;
     let [volume, backup] = [&plan["services"][0], &plan["services"][1]];
@@ -159,9 +69,9 @@ async fn a_plan_tells_what_a_run_would_do_and_leaves_every_byte_as_it_is() -> Re
         (&2.into(), &0.into())
     );
     assert!(plan["estimate"]["seconds_one_by_one"].is_u64());
-    let said = host.command(&["plan"]).await?;
-    said.has("2 secret(s) would be stored in Barbican")?;
-    said.has("Nothing was written.")?;
+    let said = host.types(&["plan"]).await?;
+    said.shows("2 secret(s) would be stored in Barbican")?;
+    said.shows("Nothing was written.")?;
     let after = (std::fs::read(path)?, bytes_below(host.folder.path())?);
     assert!(before == after, "something was written");
     assert_eq!(host.stored().await?, 0);
@@ -169,21 +79,21 @@ async fn a_plan_tells_what_a_run_would_do_and_leaves_every_byte_as_it_is() -> Re
     host.database
         .execute("UPDATE volumes SET status = 'available'")
         .await?;
-    let once = host.command(&["run", "--once"]).await?;
+    let once = host.types(&["run", "--once"]).await?;
     assert_eq!(once.code(), Some(0), "{}", once.text());
-    let said = host.command(&["plan"]).await?;
+    let said = host.types(&["plan"]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
     Ok(())
 }
 
 #[tokio::test]
 async fn a_careful_operator_migrates_one_volume_first_on_any_host_or_none() -> Result<()> {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let own = host.volume("host1@lvm#lvm").with_snapshots(1);
-    let elsewhere = host.volume("host9@gone#pool");
+    let host = host(Dialect::MariaDb).await?;
+    let own = host.volume().with_snapshots(1);
+    let elsewhere = host.volume_on("host9@gone#pool");
     let nowhere = Volume::without_host().owned_by(&host.owner);
-    let busy = host.volume("host1@lvm#lvm").status("deleting");
-    let left = host.volume("host1@lvm#lvm");
+    let busy = host.volume().status("deleting");
+    let left = host.volume();
     let backup = Backup::on("host9").owned_by(&host.owner);
     host.database.insert(&own).await?;
     for volume in [&elsewhere, &nowhere, &busy, &left] {
@@ -193,11 +103,14 @@ async fn a_careful_operator_migrates_one_volume_first_on_any_host_or_none() -> R
 
     let ids = [own.id, elsewhere.id, nowhere.id, backup.id].map(|id| id.to_string());
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let said = host.command(&[&["migrate"], &*ids].concat()).await?;
+    let said = host.types(&[&["migrate"], &*ids].concat()).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
     let secret = host.database.volume(own.id).await?.secret_id();
-    assert_eq!(host.payload(secret).await?, cinder_conf::FIXED_KEY);
-    said.has(&format!("migrated: secret {secret}"))?;
+    assert_eq!(
+        host.read_by(&host.owner, secret).await?,
+        cinder_conf::FIXED_KEY
+    );
+    said.shows(&format!("migrated: secret {secret}"))?;
     let snapshot = host.database.snapshot(own.snapshot_ids()[0]).await?;
     assert_eq!(snapshot.secret_id(), secret);
     for id in [elsewhere.id, nowhere.id] {
@@ -209,24 +122,24 @@ async fn a_careful_operator_migrates_one_volume_first_on_any_host_or_none() -> R
 
     // Again: nothing is done twice. What cannot be done is said.
     let busy_id = busy.id.to_string();
-    let said = host.command(&["migrate", ids[0], &busy_id]).await?;
+    let said = host.types(&["migrate", ids[0], &busy_id]).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
-    said.has("it had a key of its own already")?;
-    said.has("deferred: status 'deleting'")?;
+    said.shows("it had a key of its own already")?;
+    said.shows("deferred: status 'deleting'")?;
     let said = host
-        .command(&["migrate", &Uuid::new_v4().to_string()])
+        .types(&["migrate", &Uuid::new_v4().to_string()])
         .await?;
     assert_eq!(said.code(), Some(1));
-    said.has("there is no such volume, snapshot or backup")?;
+    said.shows("there is no such volume, snapshot or backup")?;
     assert_eq!(host.stored().await?, 4);
     Ok(())
 }
 
 #[tokio::test]
 async fn a_snapshot_that_is_named_is_migrated_with_its_volume_or_after_it() -> Result<()> {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let whole = host.volume("host1@lvm").with_snapshots(1);
-    let moved = host.volume("host1@lvm").key(Uuid::new_v4().to_string());
+    let host = host(Dialect::MariaDb).await?;
+    let whole = host.volume_on("host1@lvm").with_snapshots(1);
+    let moved = host.volume_on("host1@lvm").key(Uuid::new_v4().to_string());
     let stray = Snapshot::of(&moved).owned_by(&host.owner);
     host.database.insert(&whole).await?;
     host.database
@@ -234,7 +147,7 @@ async fn a_snapshot_that_is_named_is_migrated_with_its_volume_or_after_it() -> R
         .await?;
     let ids = [whole.snapshot_ids()[0], stray.id];
     let [with_volume, alone] = ids.map(|id| id.to_string());
-    let said = host.command(&["migrate", &with_volume, &alone]).await?;
+    let said = host.types(&["migrate", &with_volume, &alone]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
     for id in ids {
         assert!(!host.database.snapshot(id).await?.is_zero());
@@ -246,12 +159,12 @@ async fn a_snapshot_that_is_named_is_migrated_with_its_volume_or_after_it() -> R
 #[tokio::test]
 async fn a_row_that_is_set_back_stays_at_zeros_beside_the_daemon_until_it_is_released() -> Result<()>
 {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let volume = host.volume("host1@lvm#lvm").with_snapshots(2);
-    let backup = Backup::on("host1").owned_by(&host.owner);
+    let host = host(Dialect::MariaDb).await?;
+    let volume = host.volume().with_snapshots(2);
+    let backup = host.backup();
     host.database.insert(&volume).await?;
     host.database.insert(&backup).await?;
-    let mut daemon = host.start()?;
+    let mut daemon = host.starts(&["run"])?;
     let complete = |status: &Value| {
         let services = status["services"].as_array().map_or(&[][..], Vec::as_slice);
         services.iter().all(|one| one["state"] == "complete")
@@ -260,16 +173,16 @@ async fn a_row_that_is_set_back_stays_at_zeros_beside_the_daemon_until_it_is_rel
     let secret = host.database.volume(volume.id).await?.secret_id();
     let ids = [volume.id, backup.id].map(|id| id.to_string());
 
-    let said = host.command(&["revert", &ids[0], &ids[1]]).await?;
+    let said = host.types(&["revert", &ids[0], &ids[1]]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
-    said.has("Nothing was changed")?;
+    said.shows("Nothing was changed")?;
     assert_eq!(host.database.volume(volume.id).await?.secret_id(), secret);
 
     let said = host
-        .command(&["revert", "--execute", &ids[0], &ids[1]])
+        .types(&["revert", "--execute", &ids[0], &ids[1]])
         .await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
-    said.has(&format!(
+    said.shows(&format!(
         "set back with 2 snapshot(s), and held; secret {secret} stays"
     ))?;
     daemon
@@ -287,13 +200,13 @@ async fn a_row_that_is_set_back_stays_at_zeros_beside_the_daemon_until_it_is_rel
     }
     let rows: Value = serde_json::from_str(&daemon.page("/v1/rows").await?.1)?;
     assert_eq!(rows["rows"][0]["reason"], "held", "{rows:#}");
-    let listed = host.command(&["rows", "--state", "deferred"]).await?;
-    listed.has(&format!("cinder-key-migrator release --execute {}", ids[0]))?;
-    let said = host.command(&["migrate", &ids[0]]).await?;
+    let listed = host.types(&["rows", "--state", "deferred"]).await?;
+    listed.shows(&format!("cinder-key-migrator release --execute {}", ids[0]))?;
+    let said = host.types(&["migrate", &ids[0]]).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
-    said.has("held: cinder-key-migrator release")?;
+    said.shows("held: cinder-key-migrator release")?;
 
-    let said = host.command(&["release", "--execute", &ids[0]]).await?;
+    let said = host.types(&["release", "--execute", &ids[0]]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
     daemon
         .status_where(|status| status["services"][0]["keys"]["remaining"] == 0)
@@ -301,24 +214,24 @@ async fn a_row_that_is_set_back_stays_at_zeros_beside_the_daemon_until_it_is_rel
     // The very secret that was kept is used again.
     assert_eq!(host.database.volume(volume.id).await?.secret_id(), secret);
     assert!(host.database.backup(backup.id).await?.is_zero());
-    let said = host.command(&["release", "--execute", &ids[0]]).await?;
+    let said = host.types(&["release", "--execute", &ids[0]]).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
-    said.has("it is not held")?;
+    said.shows("it is not held")?;
     daemon.terminate().await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn nothing_goes_back_that_could_not_be_read_then_or_is_not_this_hosts() -> Result<()> {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let other_key = host.volume("host1@lvm");
+    let host = host(Dialect::MariaDb).await?;
+    let other_key = host.volume_on("host1@lvm");
     let [elsewhere, unencrypted, missing] = [
-        host.volume("host2@lvm").key(Uuid::new_v4().to_string()),
-        host.volume("host1@lvm").without_key(),
-        host.volume("host1@lvm").key(Uuid::new_v4().to_string()),
+        host.volume_on("host2@lvm").key(Uuid::new_v4().to_string()),
+        host.volume_on("host1@lvm").without_key(),
+        host.volume_on("host1@lvm").key(Uuid::new_v4().to_string()),
     ];
     host.database.insert(&other_key).await?;
-    let once = host.command(&["run", "--once"]).await?;
+    let once = host.types(&["run", "--once"]).await?;
     assert_eq!(once.code(), Some(0), "{}", once.text());
     for volume in [&elsewhere, &unencrypted, &missing] {
         host.database.insert(volume).await?;
@@ -329,17 +242,12 @@ async fn nothing_goes_back_that_could_not_be_read_then_or_is_not_this_hosts() ->
     let ids = [other_key.id, elsewhere.id, unencrypted.id, missing.id].map(|id| id.to_string());
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let arguments = [&["revert", "--execute"], &*ids].concat();
-    let folder = Arc::clone(&host.folder);
-    let said = Said(
-        Program::start_in(folder, &conf, &arguments)?
-            .ended()
-            .await?,
-    );
+    let said = host.types_with(&conf, &arguments).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
-    said.has("does not hold the fixed key")?;
-    said.has("the daemon there must know of the hold")?;
-    said.has("it is not encrypted, or its key is not recorded")?;
-    said.has("cannot be compared with the fixed key")?;
+    said.shows("does not hold the fixed key")?;
+    said.shows("the daemon there must know of the hold")?;
+    said.shows("it is not encrypted, or its key is not recorded")?;
+    said.shows("cannot be compared with the fixed key")?;
     assert_eq!(
         host.database.volume(other_key.id).await?.secret_id(),
         secret
@@ -348,26 +256,21 @@ async fn nothing_goes_back_that_could_not_be_read_then_or_is_not_this_hosts() ->
     assert!(!host.folder.path().join("key-migrator/held").exists());
 
     let gone = conf.unset("key_manager", "fixed_key");
-    let folder = Arc::clone(&host.folder);
-    let said = Said(
-        Program::start_in(folder, &gone, ["revert", ids[0]])?
-            .ended()
-            .await?,
-    );
+    let said = host.types_with(&gone, &["revert", ids[0]]).await?;
     assert_eq!(said.code(), Some(2), "{}", said.text());
-    said.has("Remedy: set [key_manager] backend = barbican and fixed_key")?;
+    said.shows("Remedy: set [key_manager] backend = barbican and fixed_key")?;
     Ok(())
 }
 
 #[tokio::test]
 async fn rows_are_listed_with_what_can_be_done_about_each() -> Result<()> {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let plain = host.volume("host1@lvm#lvm");
-    let stuck = host.volume("host1@lvm#lvm").migration_status("migrating");
+    let host = host(Dialect::MariaDb).await?;
+    let plain = host.volume();
+    let stuck = host.volume().migration_status("migrating");
     let nobodys = host
-        .volume("host1@lvm#lvm")
+        .volume()
         .column("user_id", key_migrator_tests::rows::Value::Null);
-    let unowned = host.volume("host9@gone#pool").with_snapshots(1);
+    let unowned = host.volume_on("host9@gone#pool").with_snapshots(1);
     let nowhere = Volume::without_host().owned_by(&host.owner);
     for volume in [&plain, &stuck, &nobodys, &unowned, &nowhere] {
         host.database.insert(volume).await?;
@@ -376,7 +279,7 @@ async fn rows_are_listed_with_what_can_be_done_about_each() -> Result<()> {
     host.database.insert(&lost).await?;
     let listed = async |state: &str| -> Result<BTreeMap<String, Value>> {
         let said = host
-            .command(&["rows", "--state", state, "-f", "json"])
+            .types(&["rows", "--state", state, "-f", "json"])
             .await?;
         assert_eq!(said.code(), Some(0), "{}", said.text());
         let rows = said.json()?;
@@ -414,54 +317,54 @@ async fn rows_are_listed_with_what_can_be_done_about_each() -> Result<()> {
     let migrate = format!("cinder-key-migrator migrate {}", nowhere.id);
     assert!(remedy(&without_owner, nowhere.id).contains(&migrate));
     let said = host
-        .command(&["rows", "--state", "zero", "--limit", "2"])
+        .types(&["rows", "--state", "zero", "--limit", "2"])
         .await?;
-    said.has("There are more than these 2; --limit shows them.")?;
+    said.shows("There are more than these 2; --limit shows them.")?;
     Ok(())
 }
 
 #[tokio::test]
 async fn the_status_is_told_with_and_without_a_daemon() -> Result<()> {
-    let host = Host::new(Dialect::MariaDb).await?;
-    let own = host.volume("host1@lvm#lvm").with_snapshots(2);
+    let host = host(Dialect::MariaDb).await?;
+    let own = host.volume().with_snapshots(2);
     host.database.insert(&own).await?;
-    host.database.insert(&host.volume("host9@gone")).await?;
+    host.database.insert(&host.volume_on("host9@gone")).await?;
 
-    let said = host.command(&["status"]).await?;
+    let said = host.types(&["status"]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
-    said.has("Connection refused")?;
-    said.has("All hosts: 2 volume(s), 2 snapshot(s), 0 backup(s) at zeros")?;
-    said.has("May fixed_key be removed? no")?;
-    said.has("volumes_remaining: 2 volume(s) on all hosts still use the fixed key")?;
+    said.shows("Connection refused")?;
+    said.shows("All hosts: 2 volume(s), 2 snapshot(s), 0 backup(s) at zeros")?;
+    said.shows("May fixed_key be removed? no")?;
+    said.shows("volumes_remaining: 2 volume(s) on all hosts still use the fixed key")?;
 
-    let mut daemon = host.start()?;
+    let mut daemon = host.starts(&["run"])?;
     daemon
         .status_where(|status| status["services"][0]["state"] == "idle")
         .await?;
-    let said = host.command(&["status", "-f", "json"]).await?;
+    let said = host.types(&["status", "-f", "json"]).await?;
     let status = said.json()?;
     assert_eq!(status["volumes"], 1, "{status:#}");
     assert_eq!(status["hosts"][0]["host"], "host9@gone");
     assert_eq!(status["hosts"][0]["service_up"], false);
     assert_eq!(status["daemons"][0]["status"]["host"], "host1");
     assert_eq!(status["fixed_key"]["verdict"], "no");
-    let said = host.command(&["status", "--daemon", daemon.url()]).await?;
-    said.has("| volume  | idle")?;
-    said.has("Nobody migrates what no service owns that is up")?;
+    let said = host.types(&["status", "--daemon", daemon.url()]).await?;
+    said.shows("| volume  | idle")?;
+    said.shows("Nobody migrates what no service owns that is up")?;
 
     host.database
         .execute("UPDATE volumes SET host = 'host1@lvm' WHERE host = 'host9@gone'")
         .await?;
-    let said = host.command(&["status", "--watch"]).await?;
+    let said = host.types(&["status", "--watch"]).await?;
     assert_eq!(said.code(), Some(0), "{}", said.text());
-    said.has("Nothing is left on any host.")?;
+    said.shows("Nothing is left on any host.")?;
     daemon.terminate().await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_database_that_is_away_is_said_with_its_remedy_and_exit_code_2() -> Result<()> {
-    let host = Host::new(Dialect::Sqlite).await?;
+    let host = host(Dialect::Sqlite).await?;
     let away = "mysql+pymysql://cinder:hunter2@127.0.0.1:1/cinder";
     let conf = host.conf.clone().set("database", "connection", away);
     for command in [
@@ -471,9 +374,9 @@ async fn a_database_that_is_away_is_said_with_its_remedy_and_exit_code_2() -> Re
         &["migrate", "7b"],
         &["revert", "7b"],
     ] {
-        let said = Said(Program::run_to_end(&conf, command).await?);
+        let said = host.types_with(&conf, command).await?;
         assert_eq!(said.code(), Some(2), "{command:?}: {}", said.text());
-        said.has("Remedy: ")?;
+        said.shows("Remedy: ")?;
         assert!(!said.text().contains("hunter2"));
     }
     Ok(())

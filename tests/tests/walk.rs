@@ -2,16 +2,11 @@
 //! written to be read: each step is what the document says to type, and what is seen then.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use key_migrator_tests::program::Ended;
+use anyhow::{Result, ensure};
 use key_migrator_tests::{
-    Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Service, Services,
-    Signal, User, Volume, cinder_conf,
+    CinderDatabase, Cloud, Dialect, RoleWorld, Scene, Service, Services, Signal, cinder_conf,
 };
-use tempfile::TempDir;
-use uuid::Uuid;
 
 #[tokio::test]
 async fn from_install_to_removal() -> Result<()> {
@@ -20,31 +15,27 @@ async fn from_install_to_removal() -> Result<()> {
     let services = Services::from_env();
     let cloud = services.cloud(RoleWorld::AsShipped);
     let cinder = cloud.create_cinder_user().await?;
-    let owner = cloud.create_owner().await?;
     let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
+    let operator = Scene::set_with(cloud, cinder, database).await?;
+    let database = &operator.database;
     database
         .insert(&[Service::volume("host1@lvm"), Service::backup("host1")])
         .await?;
-    let own = |host: &str| Volume::on(host).owned_by(&owner);
-    let first = own("host1@lvm#lvm").with_snapshots(2);
-    let stuck = own("host1@lvm#lvm").migration_status("migrating");
-    let unowned = own("host9@gone#pool");
+    let first = operator.volume().with_snapshots(2);
+    let stuck = operator.volume().migration_status("migrating");
+    let unowned = operator.volume_on("host9@gone#pool");
     for volume in [&first, &stuck, &unowned] {
         database.insert(volume).await?;
     }
     for _ in 0..20 {
         database
-            .insert(&own("host1@lvm#lvm").with_snapshots(1))
+            .insert(&operator.volume().with_snapshots(1))
             .await?;
     }
-    database
-        .insert(&Backup::on("host1").owned_by(&owner))
-        .await?;
-    let conf = CinderConf::new(&cloud, &cinder, &database)?.set("key_migrator", "interval", "1");
-    let operator = Operator::new(&conf)?;
+    database.insert(&operator.backup()).await?;
 
     // 2. Look, change nothing.
-    let nova_conf = operator.nova_conf()?;
+    let nova_conf = nova_conf(&operator)?;
     let check = ["check", "--nova-config-file", &nova_conf];
     let said = operator.types(&check).await?;
     said.exits_with(2)?;
@@ -60,7 +51,7 @@ async fn from_install_to_removal() -> Result<()> {
         .shows("cinder-manage volume update_host --currenthost host9@gone#pool")?;
 
     // 3. Grant the role.
-    cloud.grant(&cinder, "member").await?;
+    operator.cloud.grant(&operator.cinder, "member").await?;
     let said = operator.types(&[&check[..], &["--probe"]].concat()).await?;
     ensure!(said.code() != Some(2), "{}", said.text());
 
@@ -69,7 +60,7 @@ async fn from_install_to_removal() -> Result<()> {
     operator.types(&["migrate", &id]).await?.exits_with(0)?;
     let secret = database.volume(first.id).await?.secret_id();
     assert_eq!(
-        read_by(&services, &cloud, &owner, secret).await?,
+        operator.read_by(&operator.owner, secret).await?,
         cinder_conf::FIXED_KEY
     );
     operator.types(&["revert", &id]).await?.exits_with(0)?;
@@ -87,7 +78,7 @@ async fn from_install_to_removal() -> Result<()> {
     assert_eq!(database.volume(first.id).await?.secret_id(), secret);
 
     // 5. Run. What stays is named, with what to type.
-    let mut daemon = operator.starts_the_daemon()?;
+    let mut daemon = operator.starts(&["run"])?;
     daemon
         .status_where(|status| status["services"][0]["keys"]["remaining"] == 1)
         .await?;
@@ -120,7 +111,7 @@ async fn from_install_to_removal() -> Result<()> {
     said.exits_with(0)?;
 
     // 7. Audit: what nobody has looked at is named, and what only people know is attested.
-    let node = operator.node(&nova_conf)?;
+    let node = node(&operator, &nova_conf)?;
     let (cinder_conf, nova_conf) = (node.join("cinder.conf"), node.join("nova.conf"));
     let (cinder_conf, nova_conf) = (shown(&cinder_conf), shown(&nova_conf));
     let audit = [
@@ -180,112 +171,38 @@ async fn from_install_to_removal() -> Result<()> {
     operator.types(&remove).await?.exits_with(0)?;
 
     // The daemon sees a host without the key; whoever owns a volume reads it as ever.
-    daemon.reconfigure(&conf.clone().unset("key_manager", "fixed_key"))?;
+    let conf = operator.conf.clone().unset("key_manager", "fixed_key");
+    daemon.reconfigure(&conf)?;
     daemon.signal(Signal::HUP)?;
     daemon
         .line("Not migrating encryption keys because the ConfKeyManager's fixed_key is not in use.")
         .await?;
     assert_eq!(
-        read_by(&services, &cloud, &owner, secret).await?,
+        operator.read_by(&operator.owner, secret).await?,
         cinder_conf::FIXED_KEY
     );
     daemon.terminate().await?;
     Ok(())
 }
 
-/// Somebody with a terminal on the host, and the folder where the daemon keeps its state.
-struct Operator<'a> {
-    conf: &'a CinderConf,
-    folder: Arc<TempDir>,
+/// The configuration of a nova-compute node.
+fn nova_conf(operator: &Scene) -> Result<String> {
+    let path = operator.folder.path().join("nova.conf");
+    let key = cinder_conf::FIXED_KEY;
+    std::fs::write(
+        &path,
+        format!("[key_manager]\nbackend = barbican\nfixed_key = {key}\n"),
+    )?;
+    Ok(shown(&path))
 }
 
-impl<'a> Operator<'a> {
-    fn new(conf: &'a CinderConf) -> Result<Self> {
-        Ok(Self {
-            conf,
-            folder: Arc::new(tempfile::tempdir()?),
-        })
-    }
-
-    async fn types(&self, arguments: &[&str]) -> Result<Said> {
-        let folder = Arc::clone(&self.folder);
-        let ended = Program::start_in(folder, self.conf, arguments)?.ended();
-        let ended = ended.await.with_context(|| arguments.join(" "))?;
-        Ok(Said {
-            typed: arguments.join(" "),
-            ended,
-        })
-    }
-
-    fn starts_the_daemon(&self) -> Result<Program> {
-        Program::start_in(Arc::clone(&self.folder), self.conf, ["run"])
-    }
-
-    /// The configuration of a nova-compute node.
-    fn nova_conf(&self) -> Result<String> {
-        let path = self.folder.path().join("nova.conf");
-        let key = cinder_conf::FIXED_KEY;
-        std::fs::write(
-            &path,
-            format!("[key_manager]\nbackend = barbican\nfixed_key = {key}\n"),
-        )?;
-        Ok(shown(&path))
-    }
-
-    /// A copy of another node's configuration.
-    fn node(&self, nova_conf: &str) -> Result<PathBuf> {
-        let node = self.folder.path().join("node2");
-        std::fs::create_dir(&node)?;
-        self.conf.write_to(&node)?;
-        std::fs::copy(nova_conf, node.join("nova.conf"))?;
-        Ok(node)
-    }
-}
-
-struct Said {
-    typed: String,
-    ended: Ended,
-}
-
-impl Said {
-    fn code(&self) -> Option<i32> {
-        self.ended.status.code()
-    }
-
-    fn text(&self) -> String {
-        format!("$ {}\n{}", self.typed, self.ended.lines.join("\n"))
-    }
-
-    fn exits_with(&self, code: i32) -> Result<()> {
-        ensure!(
-            self.code() == Some(code),
-            "{:?}: {}",
-            self.code(),
-            self.text()
-        );
-        Ok(())
-    }
-
-    fn shows(&self, text: &str) -> Result<()> {
-        ensure!(
-            self.text().contains(text),
-            "no {text:?} in:\n{}",
-            self.text()
-        );
-        Ok(())
-    }
-}
-
-/// The payload of a secret as this user reads it, in hexadecimal.
-async fn read_by(
-    services: &Services,
-    cloud: &impl Cloud,
-    user: &User,
-    secret: Uuid,
-) -> Result<String> {
-    let (python, secrets) = (services.python(), [secret]);
-    let payload = python.payloads_as(cloud, user, &secrets).await?.remove(0);
-    Ok(hex::encode(payload.map_err(anyhow::Error::msg)?))
+/// A copy of another node's configuration.
+fn node(operator: &Scene, nova_conf: &str) -> Result<PathBuf> {
+    let node = operator.folder.path().join("node2");
+    std::fs::create_dir(&node)?;
+    operator.conf.write_to(&node)?;
+    std::fs::copy(nova_conf, node.join("nova.conf"))?;
+    Ok(node)
 }
 
 fn shown(path: &Path) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use key_migration::verdict::Item;
 use key_migrator_tests::{
-    Backup, CinderDatabase, Dialect, EmulatedCloud, RoleWorld, Services, Volume, VolumeType,
+    Backup, CinderDatabase, Cloud, Dialect, EmulatedCloud, RoleWorld, Services, Volume, VolumeType,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -28,17 +28,14 @@ impl Stored {
     }
 
     /// Lets Cinder's own driver write them; the volumes' rows are in the database.
-    pub(crate) async fn write(
-        &self,
-        services: &Services,
-        house: &House,
-        database: &CinderDatabase,
-    ) -> Result<()> {
-        database.insert(&self.rows).await?;
-        let conf = house.conf.clone().set("DEFAULT", "transport_url", "fake:");
-        let conf = conf.write_to(house.folder.path())?;
+    pub(crate) async fn write<C: Cloud>(&self, house: &House<C>) -> Result<()> {
+        let scene = &house.scene;
+        scene.database.insert(&self.rows).await?;
+        let conf = scene.conf.clone().set("DEFAULT", "transport_url", "fake:");
+        let conf = conf.write_to(scene.folder.path())?;
         let request = json!({ "conf": conf, "backups": self.ids });
-        let done = services
+        let done = scene
+            .services
             .python()
             .run("posix_backup.py", &request.to_string())
             .await;
@@ -56,9 +53,9 @@ fn posix_of(volume: &Volume) -> Backup {
 }
 
 /// Where the driver has put its metadata object.
-fn metadata_of(house: &House, backup: Uuid) -> Result<PathBuf> {
+fn metadata_of<C: Cloud>(house: &House<C>, backup: Uuid) -> Result<PathBuf> {
     let id = backup.to_string();
-    let folder = house.folder.path().join("backup");
+    let folder = house.path("backup");
     let folder = folder.join(&id[..2]).join(&id[2..4]).join(&id);
     for entry in std::fs::read_dir(&folder)? {
         let path = entry?.path();
@@ -74,7 +71,8 @@ async fn a_zero_key_in_a_real_backup_is_found_and_another_key_clears_its_row() -
     let services = Services::from_env();
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let database = CinderDatabase::new(&services, Dialect::Postgres).await?;
-    let house = House::new(&cloud, &database).await?;
+    let house = House::new(&cloud, database).await?;
+    let database = &house.scene.database;
     let zeros = Volume::on("host1@lvm#lvm");
     let other = Volume::on("host1@lvm#lvm").key(KEY);
     let none = Volume::on("host1@lvm#lvm").without_key();
@@ -82,7 +80,7 @@ async fn a_zero_key_in_a_real_backup_is_found_and_another_key_clears_its_row() -
         .insert(&[zeros.clone(), other.clone(), none.clone()])
         .await?;
     let stored = Stored::of(&[&zeros, &other, &none]);
-    stored.write(&services, &house, &database).await?;
+    stored.write(&house).await?;
     // Its volume has moved on since, which the backup has not.
     let moved = format!(
         "UPDATE volumes SET encryption_key_id = '{KEY}' WHERE id = '{}'",
@@ -114,7 +112,8 @@ async fn where_the_store_cannot_be_read_the_volumes_row_decides_or_nobody_does()
     let services = Services::from_env();
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
-    let house = House::new(&cloud, &database).await?;
+    let house = House::new(&cloud, database).await?;
+    let database = &house.scene.database;
     let encrypted = VolumeType::encrypted();
     database.insert(&encrypted).await?;
     let plain = Volume::on("h@b").without_key();
@@ -161,10 +160,7 @@ async fn where_the_store_cannot_be_read_the_volumes_row_decides_or_nobody_does()
         .audit(&["--attested-by", "ada", "--attest", "old_backups"])
         .await?;
     said.assert_item(Item::OldBackups, "attested", None, &["(ada, "]);
-    assert!(
-        !house.folder.path().join("backup").exists(),
-        "nothing is made"
-    );
+    assert!(!house.path("backup").exists(), "nothing is made");
     Ok(())
 }
 
@@ -173,11 +169,12 @@ async fn metadata_that_is_damaged_or_hidden_is_unknown() -> Result<()> {
     let services = Services::from_env();
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let database = CinderDatabase::new(&services, Dialect::Sqlite).await?;
-    let house = House::new(&cloud, &database).await?;
+    let house = House::new(&cloud, database).await?;
+    let database = &house.scene.database;
     let volume = Volume::on("host1@lvm#lvm");
     database.insert(&volume).await?;
     let stored = Stored::of(&[&volume]);
-    stored.write(&services, &house, &database).await?;
+    stored.write(&house).await?;
     let path = metadata_of(&house, stored.ids[0])?;
     let whole = std::fs::read(&path)?;
     std::fs::write(&path, &whole[..whole.len() / 2])?;
@@ -197,23 +194,27 @@ async fn a_share_is_read_where_cinder_mounts_it() -> Result<()> {
     let services = Services::from_env();
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let database = CinderDatabase::new(&services, Dialect::Sqlite).await?;
-    let mut house = House::new(&cloud, &database).await?;
+    let mut house = House::new(&cloud, database).await?;
+    let database = &house.scene.database;
     let volume = Volume::on("host1@lvm#lvm");
     database.insert(&volume).await?;
     let stored = Stored::of(&[&volume]);
-    stored.write(&services, &house, &database).await?;
+    stored.write(&house).await?;
     // The NFS driver is the POSIX driver on a mount point; `printf 1.2.3.4:/b | md5sum` names it.
-    let base = house.folder.path().join("backup_mount");
+    let base = house.path("backup_mount");
     std::fs::create_dir(&base)?;
     let mounted = base.join("7fa4a7c1f763254ba93187309eef7324");
-    std::fs::rename(house.folder.path().join("backup"), &mounted)?;
+    std::fs::rename(house.path("backup"), &mounted)?;
     let driver = "cinder.backup.drivers.nfs.NFSBackupDriver";
     let change = format!("UPDATE backups SET service = '{driver}'");
     database.execute(&change).await?;
     let said = house.audit(&[]).await?;
     let words = ["[DEFAULT] backup_share is not set on this host"];
     said.assert_item(Item::OldBackups, "unknown", None, &words);
-    house.conf = house.conf.set("DEFAULT", "backup_share", "1.2.3.4:/b");
+    house.scene.conf = house
+        .scene
+        .conf
+        .set("DEFAULT", "backup_share", "1.2.3.4:/b");
     let said = house.audit(&[]).await?;
     let id = stored.ids.first().context("one")?.to_string();
     said.assert_item(Item::OldBackups, "blocking", Some(1), &[&id]);

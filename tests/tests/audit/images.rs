@@ -1,14 +1,11 @@
 //! Images, as the real Glance lists them and the emulated one.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use key_migration::verdict::Item;
 use key_migrator_tests::http::Api;
 use key_migrator_tests::real_cloud::issue_token;
 use key_migrator_tests::{
-    CinderConf, CinderDatabase, Cloud, EmulatedCloud, RealCloud, RoleWorld, Services, User,
-    ZERO_KEY,
+    CinderDatabase, Cloud, EmulatedCloud, RealCloud, RoleWorld, Scene, Services, User, ZERO_KEY,
 };
 use reqwest::Method;
 use sandbox_cloud::Glance;
@@ -69,12 +66,13 @@ impl Gallery for Project {
 }
 
 /// Every image is seen once, on whichever page, hidden or not.
-async fn every_image_is_looked_at(gallery: &impl Gallery, conf: &CinderConf) -> Result<()> {
-    let folder = Arc::new(tempfile::tempdir()?);
-    let conf = conf
-        .clone()
-        .set("DEFAULT", "glance_api_servers", &gallery.url());
-    let said = audit(&conf, &folder, &[]).await?;
+async fn every_image_is_looked_at<C: Cloud>(
+    gallery: &impl Gallery,
+    scene: &Scene<C>,
+) -> Result<()> {
+    let conf = scene.conf.clone();
+    let conf = conf.set("DEFAULT", "glance_api_servers", &gallery.url());
+    let said = audit(scene, &conf, &[]).await?;
     assert_ne!(said.item(Item::Images).0, "blocking", "{said:#?}");
     let mut at_zeros = Vec::new();
     // Twenty a page: three pages of those that are not hidden, two of those that are.
@@ -90,7 +88,7 @@ async fn every_image_is_looked_at(gallery: &impl Gallery, conf: &CinderConf) -> 
             at_zeros.push(id);
         }
     }
-    let said = audit(&conf, &folder, &[]).await?;
+    let said = audit(scene, &conf, &[]).await?;
     let words = ["of 6 images on the fixed key", "and 3 more"];
     said.assert_item(Item::Images, "blocking", Some(6), &words);
     for id in &at_zeros {
@@ -105,46 +103,36 @@ async fn every_image_is_looked_at(gallery: &impl Gallery, conf: &CinderConf) -> 
 async fn by_the_real_one_every_image_is_looked_at() -> Result<()> {
     let services = Services::from_env();
     let cloud = services.cloud(RoleWorld::AsShipped);
-    let cinder = cloud.create_authorised_cinder_user().await?;
-    let database = CinderDatabase::sqlite().await?;
-    let conf = CinderConf::new(&cloud, &cinder, &database)?;
-    let project = Project::of(&services, &cloud, &cinder).await?;
-    every_image_is_looked_at(&project, &conf).await
+    let scene = Scene::set_in(cloud, CinderDatabase::sqlite().await?).await?;
+    let project = Project::of(&services, &scene.cloud, &scene.cinder).await?;
+    every_image_is_looked_at(&project, &scene).await
 }
 
 #[tokio::test]
 async fn by_the_emulated_one_every_image_is_looked_at() -> Result<()> {
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
-    let cinder = cloud.create_authorised_cinder_user().await?;
-    let database = CinderDatabase::sqlite().await?;
-    let conf = CinderConf::new(&cloud, &cinder, &database)?;
-    every_image_is_looked_at(&Glance::start(20).await?, &conf).await
+    let scene = Scene::set_in(cloud, CinderDatabase::sqlite().await?).await?;
+    every_image_is_looked_at(&Glance::start(20).await?, &scene).await
 }
 
 #[tokio::test]
 async fn who_does_not_see_every_project_does_not_know() -> Result<()> {
     let services = Services::from_env();
     let cloud = services.cloud(RoleWorld::AsShipped);
-    let (cinder, owner) = (
-        cloud.create_authorised_cinder_user().await?,
-        cloud.create_owner().await?,
-    );
-    let tenant = Project::of(&services, &cloud, &owner).await?;
+    let scene = Scene::set_in(cloud, CinderDatabase::sqlite().await?).await?;
+    let tenant = Project::of(&services, &scene.cloud, &scene.owner).await?;
     let id = tenant.add(Some(ZERO_KEY), false).await?;
-    let database = CinderDatabase::sqlite().await?;
     // Found in the catalogue.
-    let conf = CinderConf::new(&cloud, &cinder, &database)?;
-    let folder = Arc::new(tempfile::tempdir()?);
-    let said = audit(&conf, &folder, &[]).await?;
+    let said = audit(&scene, &scene.conf, &[]).await?;
     let words = [
         "0 images, none of them on the fixed key",
         "only those that user cinder of project service",
         "--attest images",
     ];
     said.assert_item(Item::Images, "unknown", None, &words);
-    cloud.grant(&cinder, "admin").await?;
+    scene.cloud.grant(&scene.cinder, "admin").await?;
     let seen = async || {
-        let said = audit(&conf, &folder, &[]).await?;
+        let said = audit(&scene, &scene.conf, &[]).await?;
         let line = format!("Image {id} is on the fixed key");
         anyhow::Ok((said.log.iter().any(|it| it.contains(&line)), said))
     };
@@ -166,25 +154,26 @@ async fn who_does_not_see_every_project_does_not_know() -> Result<()> {
 #[tokio::test]
 async fn a_glance_that_is_not_there_is_told_in_words() -> Result<()> {
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
-    let cinder = cloud.create_authorised_cinder_user().await?;
-    let database = CinderDatabase::sqlite().await?;
-    let conf = CinderConf::new(&cloud, &cinder, &database)?;
-    let folder = Arc::new(tempfile::tempdir()?);
-    let said = audit(&conf, &folder, &[]).await?;
+    let scene = Scene::set_in(cloud, CinderDatabase::sqlite().await?).await?;
+    let said = audit(&scene, &scene.conf, &[]).await?;
     let words = [
         "Keystone's catalogue has no public endpoint of service type image",
         "glance_api_servers",
     ];
     said.assert_item(Item::Images, "unknown", None, &words);
     assert_eq!((said.code, said.verdict()), (Some(1), "unknown"));
-    let nobody = conf
+    let nobody = scene
+        .conf
         .clone()
         .set("DEFAULT", "glance_api_servers", "http://127.0.0.1:9");
-    let said = audit(&nobody, &folder, &[]).await?;
+    let said = audit(&scene, &nobody, &[]).await?;
     let words = ["Glance at http://127.0.0.1:9/ cannot be reached"];
     said.assert_item(Item::Images, "unknown", None, &words);
-    let locked_out = conf.set("keystone_authtoken", "password", "wrong");
-    let said = audit(&locked_out, &folder, &[]).await?;
+    let locked_out = scene
+        .conf
+        .clone()
+        .set("keystone_authtoken", "password", "wrong");
+    let said = audit(&scene, &locked_out, &[]).await?;
     let words = ["Keystone does not let us in"];
     said.assert_item(Item::Images, "unknown", None, &words);
     assert_eq!(said.code, Some(1));

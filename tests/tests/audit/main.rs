@@ -7,16 +7,15 @@ mod images;
 mod long;
 mod verdict;
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use key_audit::evidence::EvidenceStore;
 use key_migration::verdict::{Evidence, Finding, Item};
 use key_migrator_tests::rows::instant_seconds_ago;
-use key_migrator_tests::{CinderConf, CinderDatabase, Cloud, Program};
+use key_migrator_tests::{CinderConf, CinderDatabase, Cloud, Scene};
 use sandbox_cloud::Glance;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// A key that is not the fixed one.
 const KEY: &str = "11111111-1111-4111-8111-111111111111";
@@ -43,25 +42,23 @@ struct Said {
     log: Vec<String>,
 }
 
-/// One cloud, and one host's configuration and state in it.
-struct House {
-    conf: CinderConf,
-    folder: Arc<TempDir>,
+/// A host whose Glance is emulated, as everybody's images are in the real one.
+struct House<C> {
+    scene: Scene<C>,
     glance: Glance,
 }
 
-impl House {
-    /// A host whose Glance is emulated, as everybody's images are in the real one.
-    async fn new(cloud: &impl Cloud, database: &CinderDatabase) -> Result<Self> {
-        let cinder = cloud.create_authorised_cinder_user().await?;
-        cloud.grant(&cinder, "admin").await?;
+impl<C: Cloud> House<C> {
+    async fn new(cloud: &C, database: CinderDatabase) -> Result<Self>
+    where
+        C: Clone,
+    {
+        let mut scene = Scene::set_in(cloud.clone(), database).await?;
+        scene.cloud.grant(&scene.cinder, "admin").await?;
         let glance = Glance::start(1000).await?;
-        let conf = CinderConf::new(cloud, &cinder, database)?;
-        Ok(Self {
-            conf: conf.set("DEFAULT", "glance_api_servers", &glance.url()),
-            folder: Arc::new(tempfile::tempdir()?),
-            glance,
-        })
+        let url = glance.url();
+        scene.conf = scene.conf.set("DEFAULT", "glance_api_servers", &url);
+        Ok(Self { scene, glance })
     }
 
     /// As `verify` and the comparison of configurations leave it, clean and just now.
@@ -79,33 +76,28 @@ impl House {
             looked_at: now.parse()?,
             message: format!("{} as a test says", item.as_str()),
         };
-        let store = EvidenceStore::new(&self.folder.path().join("key-migrator"));
+        let store = EvidenceStore::new(&self.path("key-migrator"));
         Ok(store.keep(item, &seen)?)
     }
 
+    /// Below `state_path`.
+    fn path(&self, name: &str) -> PathBuf {
+        self.scene.folder.path().join(name)
+    }
+
     async fn audit(&self, arguments: &[&str]) -> Result<Said> {
-        audit(&self.conf, &self.folder, arguments).await
+        audit(&self.scene, &self.scene.conf, arguments).await
     }
 }
 
-/// Runs `fixed-key audit` in this folder, and reads its JSON.
-async fn audit(conf: &CinderConf, folder: &Arc<TempDir>, arguments: &[&str]) -> Result<Said> {
+/// Runs `fixed-key audit` with this configuration, and reads its JSON.
+async fn audit<C: Cloud>(scene: &Scene<C>, conf: &CinderConf, arguments: &[&str]) -> Result<Said> {
     let arguments = [&["fixed-key", "audit", "-f", "json"], arguments].concat();
-    let ended = Program::start_in(Arc::clone(folder), conf, arguments)?;
-    let ended = ended.ended().await?;
-    let (log, json): (Vec<String>, Vec<String>) = ended
-        .lines
-        .into_iter()
-        .partition(|line| line.starts_with("20") || line.starts_with("cinder-key-migrator: "));
-    let report = match json.is_empty() {
-        true => Value::Null,
-        false => serde_json::from_str(&json.concat())
-            .with_context(|| format!("no JSON: {json:#?}, beside {log:#?}"))?,
-    };
+    let said = scene.types_with(conf, &arguments).await?;
     Ok(Said {
-        code: ended.status.code(),
-        report,
-        log,
+        code: said.code(),
+        report: said.json()?,
+        log: said.log(),
     })
 }
 

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use key_migration::verdict::{Finding, Item};
 use key_migrator_tests::{
-    Backup, CinderDatabase, Cloud, Dialect, EmulatedCloud, ImageMetadata, Program, RoleWorld,
-    Service, Services, Snapshot, Volume, ZERO_KEY,
+    Backup, CinderDatabase, Cloud, Dialect, EmulatedCloud, ImageMetadata, RoleWorld, Service,
+    Services, Snapshot, Volume, ZERO_KEY,
 };
 use serde_json::Value;
 
@@ -24,14 +24,15 @@ async fn the_answer_is_yes_where_everything_is_done_looked_at_and_attested() -> 
     let services = Services::from_env();
     let cloud = services.cloud(RoleWorld::AsShipped);
     let database = CinderDatabase::new(&services, Dialect::MariaDb).await?;
-    let house = done(&cloud, &database).await?;
+    let house = done(&cloud, database).await?;
+    let database = &house.scene.database;
     let volumes = [
         Volume::on("host1@lvm#lvm").key(KEY),
         Volume::on("host1@lvm#lvm").without_key(),
     ];
     database.insert(&volumes).await?;
     let stored = Stored::of(&[&volumes[0], &volumes[1]]);
-    stored.write(&services, &house, &database).await?;
+    stored.write(&house).await?;
     let said = house.audit(&ATTEST).await?;
     assert_eq!((said.code, said.verdict()), (Some(0), "yes"), "{said:#?}");
     for item in Item::ALL {
@@ -51,7 +52,7 @@ async fn the_answer_is_yes_where_everything_is_done_looked_at_and_attested() -> 
     }
     // It is kept: the next one needs no attestation, and the daemon says the same.
     assert_eq!(house.audit(&[]).await?.verdict(), "yes");
-    let mut program = Program::start_in(house.folder.clone(), &house.conf, ["run"])?;
+    let mut program = house.scene.starts(&["run"])?;
     let said = |status: &Value| status["fixed_key"]["verdict"] == "yes";
     program.status_where(said).await?;
     let (_, metrics) = program.page("/metrics").await?;
@@ -62,8 +63,9 @@ async fn the_answer_is_yes_where_everything_is_done_looked_at_and_attested() -> 
 }
 
 /// A cloud with migrated rows and images, and somebody who answers for Nova.
-async fn done(cloud: &impl Cloud, database: &CinderDatabase) -> Result<House> {
+async fn done<C: Cloud + Clone>(cloud: &C, database: CinderDatabase) -> Result<House<C>> {
     let house = House::new(cloud, database).await?;
+    let database = &house.scene.database;
     let encrypted = Volume::on("host1@lvm#lvm").key(KEY).with_snapshots(0);
     let snapshot = Snapshot::of(&encrypted).key(KEY);
     let encrypted = encrypted.with_snapshot(snapshot);
@@ -86,7 +88,6 @@ async fn done(cloud: &impl Cloud, database: &CinderDatabase) -> Result<House> {
 
 #[tokio::test]
 async fn each_single_blocker_is_told_by_name_and_number() -> Result<()> {
-    let services = Services::from_env();
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let found = |item, words| Blocker {
         item,
@@ -115,8 +116,8 @@ async fn each_single_blocker_is_told_by_name_and_number() -> Result<()> {
         },
     ] {
         let database = CinderDatabase::sqlite().await?;
-        let house = done(&cloud, &database).await?;
-        let arguments = block(&services, &house, &database, blocker.item).await?;
+        let house = done(&cloud, database).await?;
+        let arguments = block(&house, blocker.item).await?;
         let said = house.audit(&arguments).await?;
         let verdict = match blocker.state {
             "blocking" => "no",
@@ -142,12 +143,8 @@ async fn each_single_blocker_is_told_by_name_and_number() -> Result<()> {
 }
 
 /// Puts one thing in the way; answers with what to audit with.
-async fn block(
-    services: &Services,
-    house: &House,
-    database: &CinderDatabase,
-    item: Item,
-) -> Result<Vec<&'static str>> {
+async fn block<C: Cloud>(house: &House<C>, item: Item) -> Result<Vec<&'static str>> {
+    let database = &house.scene.database;
     let plain = Volume::on("host1@lvm#lvm").without_key();
     match item {
         Item::Volumes => database.insert(&Volume::on("host1@lvm#lvm")).await?,
@@ -162,7 +159,7 @@ async fn block(
             let written = volume.clone().column("deleted", false);
             database.insert(&written).await?;
             let stored = Stored::of(&[&written]);
-            stored.write(services, house, database).await?;
+            stored.write(house).await?;
             let delete = format!("UPDATE volumes SET deleted = 1 WHERE id = '{}'", volume.id);
             database.execute(&delete).await?;
         }
@@ -174,8 +171,8 @@ async fn block(
             database.insert(&copy).await?;
         }
         Item::EphemeralDisks => {
-            nova(house, database, 1).await?;
-            let file = house.folder.path().join("nova.conf");
+            nova(house, 1).await?;
+            let file = house.path("nova.conf");
             let file = file.to_str().context("a path")?.to_owned();
             let file: &'static str = Box::leak(file.into_boxed_str());
             return Ok([&["--nova-config-file", file], &ATTEST[..]].concat());
@@ -188,7 +185,8 @@ async fn block(
 }
 
 /// A table of instances as Nova has it, as far as it is asked for, in the same database.
-pub(crate) async fn nova(house: &House, database: &CinderDatabase, at_zeros: u32) -> Result<()> {
+pub(crate) async fn nova<C: Cloud>(house: &House<C>, at_zeros: u32) -> Result<()> {
+    let database = &house.scene.database;
     database
         .execute(
             "CREATE TABLE instances (id INTEGER PRIMARY KEY, deleted INTEGER, \
@@ -202,5 +200,5 @@ pub(crate) async fn nova(house: &House, database: &CinderDatabase, at_zeros: u32
     database.execute(&insert).await?;
     let url = database.connection_url().replace('$', "$$");
     let text = format!("[database]\nconnection = {url}\n");
-    Ok(std::fs::write(house.folder.path().join("nova.conf"), text)?)
+    Ok(std::fs::write(house.path("nova.conf"), text)?)
 }
