@@ -88,6 +88,15 @@ pub fn readers_corrected(secret: SecretId) {
     info!(target: LOGGER, "Corrected who may read secret {secret}: the users who need it have changed.");
 }
 
+/// Users who need a row's key may read its secret from now on, as the operator asked.
+pub fn readers_added(secret: SecretId, row: &RowRef, request: RequestId) {
+    info!(
+        target: LOGGER,
+        request_id = %request,
+        "Completed who may read secret {secret} of {row}."
+    );
+}
+
 /// The process ends in the middle of a key.
 pub fn given_up(row: &RowRef) {
     warn!(

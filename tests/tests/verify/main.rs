@@ -4,6 +4,7 @@ mod bad_input;
 mod evidence;
 mod findings;
 mod long;
+mod mending;
 mod resuming;
 
 use std::collections::BTreeMap;

@@ -21,7 +21,7 @@ pub(crate) use self::operator::{Named, Plan, RowState, Rows, Status};
 use self::orphans::OrphansArgs;
 pub(crate) use self::orphans::{Orphans, Purge};
 use self::verify::VerifyArgs;
-pub(crate) use self::verify::{Verify, Wanted};
+pub(crate) use self::verify::{IncompleteAcls, Verify, Wanted};
 use crate::settings::Origin;
 
 /// Gives Cinder volumes, snapshots and backups that use the fixed encryption key Barbican secrets
@@ -94,7 +94,7 @@ enum CommandArgs {
     /// Read the secret of every migrated row again, and compare it with the fixed key
     ///
     /// Looks at the rows of this host, unless told otherwise, and changes nothing in Cinder's
-    /// database or Barbican. The exit status is 0 if all is right, 1 if something is not, and 2 if
+    /// database or Barbican, but for readers that --mend-acl --execute adds. The exit status is 0 if all is right, 1 if something is not, and 2 if
     /// it failed or was interrupted; a run over all rows is continued by the next one.
     #[command(after_long_help = verify::REPORT)]
     Verify(VerifyArgs),

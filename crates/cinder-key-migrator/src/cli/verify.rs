@@ -18,7 +18,7 @@ The report (-f json, --report):
   started_at, finished_at, resumed, complete
   sample          null, or {\"size\", \"of\"}: how many rows were drawn, of how many
   rows            counts: examined, verified (of these: migrated_here, migrated_upstream),
-                  not_migrated, changed (meanwhile), wrong
+                  mended (now), not_migrated, changed (meanwhile), wrong (of these: mendable)
   findings_total  how many findings there are; at most 10000 are listed
   findings        list of {resource, resource_id, host, secret_id, code, message, remedy}
 
@@ -27,7 +27,8 @@ Codes:
   unreadable          the secret is there and cannot be read
   wrong_key           it holds something else than the fixed key
   swapped             it was stored for another row
-  acl_incomplete      somebody who needs the key may not read it
+  acl_incomplete      somebody who needs the key may not read it; where nothing else is wrong,
+                      --mend-acl lets them
   shared              rows of several owners refer to it
   snapshot_elsewhere  a snapshot refers to neither its volume's secret nor one of its own
   malformed           what the row holds is not the ID of a secret
@@ -46,6 +47,13 @@ pub(super) struct VerifyArgs {
     /// Begin anew where an earlier run was interrupted
     #[arg(long, conflicts_with = "ids")]
     restart: bool,
+    /// Let users read the secret who need a row's key and may not, where nothing else is wrong with
+    /// the row; nobody is taken off an ACL; a dry run without --execute
+    #[arg(long, conflicts_with = "sample")]
+    mend_acl: bool,
+    /// Mend; otherwise say only what would be mended
+    #[arg(long, requires = "mend_acl")]
+    execute: bool,
     /// How to print it
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -66,10 +74,23 @@ pub(crate) struct Verify {
     pub(crate) origin: Origin,
     /// Which rows.
     pub(crate) wanted: Wanted,
+    /// What becomes of an ACL that lacks somebody.
+    pub(crate) incomplete_acls: IncompleteAcls,
     /// `--format`
     pub(crate) format: Format,
     /// `--report`
     pub(crate) report: Option<PathBuf>,
+}
+
+/// What becomes of an ACL that lacks somebody who needs the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IncompleteAcls {
+    /// It is told.
+    Told,
+    /// It is told that it would be completed: `--mend-acl`.
+    WouldBeMended,
+    /// It is completed: `--mend-acl --execute`.
+    Mended,
 }
 
 /// Which rows to look at.
@@ -111,9 +132,15 @@ impl VerifyArgs {
                 restart: self.restart,
             },
         };
+        let incomplete_acls = match (self.mend_acl, self.execute) {
+            (false, _) => IncompleteAcls::Told,
+            (true, false) => IncompleteAcls::WouldBeMended,
+            (true, true) => IncompleteAcls::Mended,
+        };
         Verify {
             origin: origin(self.config, Vec::new(), matches),
             wanted,
+            incomplete_acls,
             format: self.format,
             report: self.report,
         }
@@ -151,8 +178,24 @@ mod tests {
             "ckm verify --sample 3 7b",
             "ckm verify --sample 0",
             "ckm verify --sample 3 --restart",
+            "ckm verify --sample 3 --mend-acl",
+            "ckm verify --execute",
         ] {
             assert_eq!(wanted(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn acls_are_mended_where_that_is_asked_for_twice() {
+        for (line, expected) in [
+            ("ckm verify 7b", IncompleteAcls::Told),
+            ("ckm verify --mend-acl", IncompleteAcls::WouldBeMended),
+            ("ckm verify --mend-acl --execute 7b", IncompleteAcls::Mended),
+        ] {
+            let Ok(Command::Verify(verify)) = parsed(line) else {
+                panic!("{line}");
+            };
+            assert_eq!(verify.incomplete_acls, expected, "{line}");
         }
     }
 }

@@ -62,6 +62,13 @@ impl Reloader {
                 "[key_migrator] state_dir has changed: restart to keep the ledger there"
             );
         }
+        if self.has_more_readers(&plan) {
+            tracing::warn!(
+                "[key_migrator] extra_acl_users has new users: they may read what is stored from \
+                 now on; what was stored before, after: cinder-key-migrator verify --all-hosts \
+                 --mend-acl --execute"
+            );
+        }
         self.host.send_replace(plan.host);
         for new in plan.services {
             let service = new.settings.service;
@@ -70,6 +77,18 @@ impl Reloader {
             }
         }
         tracing::info!("the configuration was read again and is in use");
+    }
+
+    /// Whether somebody may read every secret of a service from now on who might not before.
+    fn has_more_readers(&self, plan: &Plan) -> bool {
+        self.environments.iter().any(|(service, sender)| {
+            let old = &sender.borrow().settings.extra_acl_users;
+            let mut new = plan.services.iter().map(|new| &new.settings);
+            new.any(|new| {
+                let mut users = new.extra_acl_users.iter();
+                new.service == *service && users.any(|user| !old.contains(user))
+            })
+        })
     }
 
     fn running(&self) -> Vec<Service> {

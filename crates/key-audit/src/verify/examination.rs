@@ -13,9 +13,11 @@ use key_migration::ports::{KeyManager as _, SecretError};
 use key_migration::reasons::{Fault, Reason};
 use key_migration::rows::RowKey;
 use openstack_client::BarbicanKeyManager;
+use tokio::sync::Mutex;
 
 use super::finding::Finding;
 use super::judgement::{self, Examined, Origin, Standard};
+use super::mending::is_mendable;
 use super::tally::Outcome;
 
 /// Some 15 seconds in all: longer than a restart of Barbican behind a proxy.
@@ -33,6 +35,9 @@ pub(super) struct Examiner<'a> {
     /// Whether Barbican refused to show a secret, as it does where it is another's: or we have
     /// lost our role.
     pub(super) was_refused: AtomicBool,
+    /// Held while an ACL is completed, where that is wanted: of two who add to one at the same
+    /// time, one would undo the other.
+    pub(super) mending: Option<Mutex<()>>,
 }
 
 impl Examiner<'_> {
@@ -43,16 +48,30 @@ impl Examiner<'_> {
         if findings.is_empty() {
             return Ok(Outcome::Examined(origin, findings));
         }
+        let Some((again, origin, findings)) = self.look_again(row).await? else {
+            return Ok(Outcome::Changed);
+        };
+        match (&self.mending, again.key.secret()) {
+            (Some(turn), Some(secret)) if is_mendable(&findings) => {
+                self.mend(turn, &again, secret, origin).await
+            }
+            _ => Ok(Outcome::Examined(origin, findings)),
+        }
+    }
+
+    /// The row as it is now, and what is wrong with it; `None` if it no longer is what it was.
+    pub(super) async fn look_again(
+        &self,
+        row: &KeyedRow,
+    ) -> Result<Option<(KeyedRow, Origin, Vec<Finding>)>, Fault> {
         let ids = [row.row.id.clone()];
         let again = self.rows.keyed_rows_named(row.row.kind, &ids).await;
         let again = again.map_err(inventory_fault)?.pop();
-        match again.filter(|again| again.key == row.key) {
-            None => Ok(Outcome::Changed),
-            Some(again) => {
-                let (origin, findings) = self.look(&again).await?;
-                Ok(Outcome::Examined(origin, findings))
-            }
-        }
+        let Some(again) = again.filter(|again| again.key == row.key) else {
+            return Ok(None);
+        };
+        let (origin, findings) = self.look(&again).await?;
+        Ok(Some((again, origin, findings)))
     }
 
     async fn look(&self, row: &KeyedRow) -> Result<(Origin, Vec<Finding>), Fault> {
@@ -127,7 +146,10 @@ impl Examiner<'_> {
 
     /// Sends a request, and again where that may help. What is left in the way of every request is
     /// the fault; what is said of this secret alone is the inner error.
-    async fn ask<T, F>(&self, request: impl Fn() -> F) -> Result<Result<T, SecretError>, Fault>
+    pub(super) async fn ask<T, F>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<Result<T, SecretError>, Fault>
     where
         F: Future<Output = Result<T, SecretError>>,
     {

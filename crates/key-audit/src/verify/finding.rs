@@ -2,6 +2,7 @@
 
 use cinder_db::audit::KeyedRow;
 use key_migration::ids::{RowRef, SecretId, UserId};
+use key_migration::ports::SecretError;
 use serde::{Deserialize, Serialize};
 
 /// The closed list of what can be wrong.
@@ -157,11 +158,17 @@ impl Finding {
             "secret {secret} cannot be read by user {}",
             users.join(", ")
         );
-        let options: String = users.iter().map(|user| format!(" --user {user}")).collect();
         let remedy = format!(
-            "openstack acl user add --operation-type read{options} SECRET_HREF of {secret}"
+            "cinder-key-migrator verify --mend-acl --execute {}",
+            row.row.id
         );
         Self::of(row, Code::AclIncomplete, message, remedy)
+    }
+
+    /// Mending it was tried.
+    pub(super) fn stays(self, why: &SecretError) -> Self {
+        let message = format!("{}, and that was not mended: {why}", self.message);
+        Self { message, ..self }
     }
 
     pub(super) fn shared(row: &KeyedRow, secret: SecretId, with: &str) -> Self {

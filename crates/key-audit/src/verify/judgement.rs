@@ -178,7 +178,7 @@ pub(super) fn may_share(row: &KeyedRow) -> bool {
 
 /// Who needs to read the row's secret. Those whom the operator adds are let read what this program
 /// stores; nobody lets them read what upstream stored.
-fn readers_needed<'a>(
+pub(super) fn readers_needed<'a>(
     row: &'a KeyedRow,
     origin: Origin,
     standard: &Standard<'a>,

@@ -3,7 +3,8 @@
 //!
 //! A row counts as migrated if its secret has a name of ours, or the ledger of this host names it,
 //! or it has no name and Cinder's own user stored it, as Cinder's migrator does. Any other row has
-//! a key of its owner, which is nobody's to judge. Nothing is changed anywhere.
+//! a key of its owner, which is nobody's to judge. Nothing is changed anywhere, unless ACLs are to
+//! be completed: see [`Verifier::completes_acls`].
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod course;
 mod examination;
 mod finding;
 mod judgement;
+mod mending;
 mod tally;
 
 use std::collections::{BTreeMap, HashSet};
@@ -28,6 +30,7 @@ use key_migration::ports::KeyManager as _;
 use key_migration::reasons::Fault;
 use key_migration::rows::RowKey;
 use openstack_client::BarbicanKeyManager;
+use tokio::sync::Mutex;
 
 pub use self::course::{Course, CourseFile};
 pub use self::finding::{Code, Finding};
@@ -58,6 +61,9 @@ pub struct Verifier<'a> {
     pub extra_acl_users: &'a [UserId],
     /// Rows whose secrets are read at the same time.
     pub concurrency: usize,
+    /// Whether users who need a row's key, and may not read it, are added to the ACL of its secret,
+    /// where nothing else is wrong with the row. Nobody is ever taken off.
+    pub completes_acls: bool,
 }
 
 /// What holds for a whole run.
@@ -242,6 +248,7 @@ impl Verifier<'_> {
             recorded: &recorded,
             shared: &known.shared,
             was_refused: AtomicBool::new(false),
+            mending: self.completes_acls.then(Mutex::default),
         };
         let examined = page.iter().map(|row| examiner.examine(row));
         let mut examined = futures_util::stream::iter(examined).buffered(self.concurrency.max(1));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::{Code, Finding};
 use super::judgement::Origin;
+use super::mending::is_mendable;
 
 /// Findings that are kept; further ones are only counted.
 pub const MOST_FINDINGS: usize = 10_000;
@@ -25,6 +26,12 @@ pub struct Tally {
     pub changed: u64,
     /// Of these, rows with findings.
     pub wrong: u64,
+    /// Of the rows with findings, those with an ACL that could be completed, and nothing else.
+    #[serde(default)]
+    pub mendable: u64,
+    /// Of the rows that are as they should be, those whose ACL was completed now.
+    #[serde(default)]
+    pub mended: u64,
     /// Findings, by what is wrong.
     pub by_code: BTreeMap<Code, u64>,
     /// The findings, at most [`MOST_FINDINGS`].
@@ -36,6 +43,8 @@ pub struct Tally {
 pub(super) enum Outcome {
     /// It was looked at.
     Examined(Origin, Vec<Finding>),
+    /// Its ACL was completed, and then all was right.
+    Mended(Origin),
     /// It is not what it was.
     Changed,
 }
@@ -68,6 +77,10 @@ impl Tally {
         self.examined += 1;
         let (origin, findings) = match outcome {
             Outcome::Examined(origin, findings) => (origin, findings),
+            Outcome::Mended(origin) => {
+                self.mended += 1;
+                (origin, Vec::new())
+            }
             Outcome::Changed => {
                 self.changed += 1;
                 return;
@@ -81,6 +94,7 @@ impl Tally {
             Origin::NotMigrated => &mut self.not_migrated,
         };
         *count += 1;
+        self.mendable += u64::from(is_mendable(&findings));
         for finding in findings {
             *self.by_code.entry(finding.code).or_default() += 1;
             if self.findings.len() < MOST_FINDINGS {

@@ -318,3 +318,23 @@ fn every_row_is_as_likely_to_be_in_a_sample() {
         "{drawn:?}"
     );
 }
+
+#[test]
+fn an_acl_can_be_mended_where_nothing_else_is_wrong_and_is_verified_then() {
+    let row = volume(A);
+    let [acl, other] = [
+        Finding::acl_incomplete(&row, secret('a'), &[]),
+        Finding::wrong_key(&row, secret('a')),
+    ];
+    let mut tally = Tally::default();
+    let examined = |findings| Outcome::Examined(Origin::Ours, findings);
+    tally.add(examined(vec![acl.clone()]));
+    assert_eq!((tally.wrong, tally.mendable), (1, 1));
+    for findings in [vec![], vec![other.clone()], vec![other, acl]] {
+        tally.add(examined(findings));
+    }
+    assert_eq!((tally.wrong, tally.mendable), (3, 1));
+    tally.add(Outcome::Mended(Origin::Upstream));
+    assert_eq!((tally.migrated_upstream, tally.mended), (1, 1));
+    assert_eq!((tally.wrong, tally.verified()), (3, 2));
+}

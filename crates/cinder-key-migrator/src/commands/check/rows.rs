@@ -140,7 +140,8 @@ fn other_users(users: &[OtherUsers], found: &Inspection) -> Line {
         ),
         format!(
             "for those that are service accounts (backups, live migration): [key_migrator] \
-             extra_acl_users = {}; they can then read every migrated key",
+             extra_acl_users = {}; they can then read every migrated key, those that are migrated \
+             already after: cinder-key-migrator verify --all-hosts --mend-acl --execute",
             known
                 .iter()
                 .map(|user| user.as_str())

@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::progress::Progress;
 use self::report::{Report, Sample};
 use super::block_on;
-use crate::cli::{self, Wanted};
+use crate::cli::{self, IncompleteAcls, Wanted};
 use crate::clock::{SecondsClock, SystemClock};
 use crate::exit::Failure;
 use crate::logging::Logging;
@@ -41,12 +41,13 @@ pub(crate) fn run(command: cli::Verify) -> Result<ExitCode, Failure> {
     let _logging = Logging::start(&verification.stores.log, SystemClock)?;
     let cli::Verify {
         wanted,
+        incomplete_acls,
         format,
         report,
         ..
     } = command;
     block_on(async {
-        let desk = Desk::new(verification)?;
+        let desk = Desk::new(verification, incomplete_acls)?;
         let outcome = tokio::select! {
             outcome = desk.verify(&wanted) => outcome?,
             () = interrupted()? => return Err(desk.was_interrupted(&wanted).into()),
@@ -69,6 +70,7 @@ struct Desk {
     fixed_key: Arc<FixedKey>,
     course: CourseFile,
     evidence: EvidenceStore,
+    incomplete_acls: IncompleteAcls,
     configured: Configured,
 }
 
@@ -82,7 +84,7 @@ struct Configured {
 }
 
 impl Desk {
-    fn new(verification: Verification) -> Result<Self, Failure> {
+    fn new(verification: Verification, incomplete_acls: IncompleteAcls) -> Result<Self, Failure> {
         let stores = verification.stores;
         for warning in &stores.warnings {
             tracing::warn!("{warning}");
@@ -95,6 +97,7 @@ impl Desk {
             fixed_key: verification.fixed_key.ok_or_else(no_fixed_key)?,
             course: CourseFile::new(&stores.state_dir),
             evidence: EvidenceStore::new(&stores.state_dir),
+            incomplete_acls,
             configured: Configured {
                 state_dir: stores.state_dir,
                 host: verification.host,
@@ -106,22 +109,25 @@ impl Desk {
     }
 
     async fn verify(&self, wanted: &Wanted) -> Result<Report, Failure> {
-        match wanted {
+        let report = match wanted {
             Wanted::All { all_hosts, restart } => self.verify_all(*all_hosts, *restart).await,
             Wanted::Sample { all_hosts, size } => self.verify_sample(*all_hosts, *size).await,
             Wanted::Named(ids) => self.verify_named(ids).await,
-        }
+        };
+        Ok(report?.with_acls(self.incomplete_acls))
     }
 
     async fn verify_all(&self, all_hosts: bool, restart: bool) -> Result<Report, Failure> {
         let verifier = self.verifier();
         let scope = self.scope(all_hosts);
         let now = SystemClock.now();
-        let interrupted = self.course.interrupted(scope, now).filter(|_| !restart);
+        let continued = self.continued(all_hosts);
+        let interrupted = self.course.interrupted(&continued, now);
+        let interrupted = interrupted.filter(|_| !restart);
         let resumed = interrupted.is_some();
         let mut course = match interrupted {
             Some(course) => course,
-            None => Course::new(scope.to_owned(), now).beside(self.rows_at_zeros().await?),
+            None => Course::new(continued, now).beside(self.rows_at_zeros().await?),
         };
         if resumed {
             tracing::info!(
@@ -187,6 +193,7 @@ impl Desk {
             fixed_key: &self.fixed_key,
             extra_acl_users: &self.configured.extra_acl_users,
             concurrency: self.configured.concurrency,
+            completes_acls: self.incomplete_acls == IncompleteAcls::Mended,
         }
     }
 
@@ -201,6 +208,16 @@ impl Desk {
         match all_hosts {
             true => ALL_HOSTS,
             false => &self.configured.host,
+        }
+    }
+
+    /// What must be the same for an interrupted run to be continued: what was only told before is
+    /// not mended by going on.
+    fn continued(&self, all_hosts: bool) -> String {
+        let scope = self.scope(all_hosts);
+        match self.incomplete_acls {
+            IncompleteAcls::Told | IncompleteAcls::WouldBeMended => scope.to_owned(),
+            IncompleteAcls::Mended => format!("{scope}, mending ACLs"),
         }
     }
 
@@ -243,7 +260,7 @@ impl Desk {
         let (done, remedy) = match wanted {
             Wanted::All { all_hosts, .. } => {
                 let now = SecondsClock.now();
-                let course = self.course.interrupted(self.scope(*all_hosts), now);
+                let course = self.course.interrupted(&self.continued(*all_hosts), now);
                 let done = course.map_or(0, |course| course.tally.examined);
                 (
                     done,

@@ -9,7 +9,7 @@ use key_migration::reasons::{Fault, Reason};
 use serde::Serialize;
 
 use super::super::output::{print, print_json, table};
-use crate::cli::Format;
+use crate::cli::{Format, IncompleteAcls};
 use crate::clock::SystemClock;
 
 /// The report; its JSON is described in the command's help.
@@ -23,6 +23,8 @@ pub(super) struct Report {
     /// Whether all rows of the scope were looked at.
     complete: bool,
     sample: Option<Sample>,
+    #[serde(skip)]
+    incomplete_acls: IncompleteAcls,
     pub(super) rows: Counts,
     findings_total: u64,
     findings: Vec<Finding>,
@@ -45,6 +47,8 @@ pub(super) struct Counts {
     not_migrated: u64,
     changed: u64,
     pub(super) wrong: u64,
+    mendable: u64,
+    mended: u64,
 }
 
 impl Report {
@@ -57,6 +61,7 @@ impl Report {
             resumed: false,
             complete: true,
             sample: None,
+            incomplete_acls: IncompleteAcls::Told,
             rows: Counts {
                 examined: tally.examined,
                 verified: tally.verified(),
@@ -65,6 +70,8 @@ impl Report {
                 not_migrated: tally.not_migrated,
                 changed: tally.changed,
                 wrong: tally.wrong,
+                mendable: tally.mendable,
+                mended: tally.mended,
             },
             findings_total: tally.findings_total(),
             findings: tally.findings,
@@ -79,6 +86,13 @@ impl Report {
         Self {
             complete: sample.size == sample.of,
             sample: Some(sample),
+            ..self
+        }
+    }
+
+    pub(super) fn with_acls(self, incomplete_acls: IncompleteAcls) -> Self {
+        Self {
+            incomplete_acls,
             ..self
         }
     }
@@ -141,6 +155,7 @@ impl Report {
             not_migrated,
             changed,
             wrong,
+            ..
         } = self.rows;
         let mut text = match self.sample {
             None => format!("{examined} row(s) of {} looked at", self.scope),
@@ -157,9 +172,30 @@ impl Report {
             text.push_str(&format!(", {changed} changed meanwhile"));
         }
         text.push('.');
+        text.push_str(&self.about_acls());
         if self.sample.is_some() {
             text.push_str(" A sample is no evidence for the removal of fixed_key.");
         }
         text
+    }
+
+    /// What was done about ACLs that lack somebody, or could be.
+    fn about_acls(&self) -> String {
+        let Counts {
+            mendable, mended, ..
+        } = self.rows;
+        match self.incomplete_acls {
+            IncompleteAcls::Mended => {
+                format!(" {mended} of the verified had an ACL that was completed now.")
+            }
+            IncompleteAcls::WouldBeMended => format!(
+                " Nothing was changed: --execute would complete the ACL of {mendable} of the wrong \
+                 ones, which is all that is wrong with them."
+            ),
+            IncompleteAcls::Told if mendable > 0 => format!(
+                " {mendable} of the wrong ones lack only readers: --mend-acl is about these."
+            ),
+            IncompleteAcls::Told => String::new(),
+        }
     }
 }
