@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -127,7 +129,17 @@ impl CinderConf {
         default
             .entry("state_path".to_owned())
             .or_insert_with(|| folder.display().to_string());
-        std::fs::write(&path, conf.text())?;
+        write_closed(&path, &conf.text())?;
         Ok(path)
     }
+}
+
+/// Writes a configuration file as deployments do: only its owner and group can read it.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn write_closed(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text)?;
+    Ok(set_permissions(path, Permissions::from_mode(0o640))?)
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::layers::Layers;
 use crate::registry::{Declaration, Registry, variable};
@@ -104,6 +104,14 @@ impl Config {
     /// The files that were read, the ones that win last.
     pub fn files(&self) -> &[PathBuf] {
         self.layers.files()
+    }
+
+    /// Those of [`files`](Self::files) that set a registered secret to something, whether or not
+    /// another source wins: who may read them may read a secret.
+    pub fn files_with_secrets(&self) -> Vec<&Path> {
+        let secrets = self.registry.declarations().filter(|it| it.is_secret());
+        let places = secrets.flat_map(|secret| secret.places(&secret.group));
+        self.layers.files_that_set(places)
     }
 
     /// Whether a file has a section of this name, if only an empty one; `DEFAULT` counts by its

@@ -11,9 +11,9 @@
 //!   up, as groups may get their names from the configuration itself; then the latest file
 //!   decides, and the order of names within it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config::{Map, Source, ValueKind};
 use zeroize::Zeroizing;
@@ -119,6 +119,19 @@ impl Layers {
 
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// The files that set one of these keys to something, in the order in which they were read.
+    pub(crate) fn files_that_set(
+        &self,
+        places: impl Iterator<Item = (String, String)>,
+    ) -> Vec<&Path> {
+        let assigned = places.filter_map(|place| self.assignments.get(&place));
+        let entries = assigned.flatten().map(|position| &self.entries[*position]);
+        let set = entries.filter(|entry| entry.value.as_ref().is_some_and(|it| !it.is_empty()));
+        let files: BTreeSet<_> = set.filter_map(Entry::file).collect();
+        let files = files.into_iter();
+        files.map(|file| self.files[file].as_path()).collect()
     }
 
     pub(crate) fn has_section(&self, section: &str) -> bool {

@@ -461,3 +461,34 @@ fn all_options_are_listed_with_their_origin_and_without_secrets() {
     }
     assert!(!listed.join(" ").contains("s3cret"), "{listed:#?}");
 }
+
+#[test]
+fn files_with_secrets_are_those_that_set_one_to_something_although_another_wins() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut inputs = Vec::new();
+    for (name, text) in [
+        ("none", "[DEFAULT]\nhost = h\n[other]\nfixed_key = 00ff\n"),
+        ("former", "[keymgr]\nfixed_key = 00ff\n"),
+        ("empty", "[key_manager]\nfixed_key =\n"),
+        ("present", "[KEY_MANAGER]\nfixed_key = 11ff\n"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        inputs.push(Input::File(path));
+    }
+    let mut registry = Registry::default();
+    registry.add(&HOST).add(&FIXED_KEY);
+    let sources = Sources {
+        inputs,
+        search: Search::new("cinder", "cinder-volume", None).etc(directory.path()),
+        environment: Environment::default(),
+    };
+    let conf = Config::load(&sources, registry).unwrap();
+    assert_eq!(
+        conf.files_with_secrets(),
+        [
+            directory.path().join("former"),
+            directory.path().join("present")
+        ]
+    );
+}

@@ -1,5 +1,8 @@
 //! What is read from files: Cinder's, Nova's, and those of containers.
 
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -16,7 +19,7 @@ async fn where_all_is_well_every_line_says_so_and_the_table_is_the_one_of_upgrad
     let stage = Stage::set().await?;
     let said = stage.check().await?;
     said.is_all_success();
-    assert_eq!(said.checks.len(), 20, "{said:#?}");
+    assert_eq!(said.checks.len(), 21, "{said:#?}");
     let file = stage.path("cinder.conf");
     assert_eq!(
         said.details("Configuration"),
@@ -123,6 +126,41 @@ async fn the_file_that_a_container_reads_is_named_and_must_say_the_same() -> Res
         assert!(said.details(LINE).contains(text(&file)), "{said:#?}");
         std::fs::remove_file(file)?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_with_secrets_must_not_be_open_to_everybody() -> Result<()> {
+    let stage = Stage::set().await?;
+    const LINE: &str = "Configuration permissions";
+    let open = |path: &Path, mode: u32| set_permissions(path, Permissions::from_mode(mode));
+    open(stage.folder.path(), 0o755)?;
+    let file = stage.write("more.conf", "[keymgr]\nfixed_key = 00ff\n")?;
+    let read = ["--config-file", text(&file)];
+    stage.check_with(&stage.conf, &read).await?;
+    open(&file, 0o644)?;
+    let said = stage.check_with(&stage.conf, &read).await?;
+    let details = format!(
+        "{} holds secrets and can be read by everybody (mode 0644).",
+        text(&file)
+    );
+    said.warns(LINE, &details, &format!("chmod o-rwx {}", text(&file)));
+    let mut daemon = Program::start_in(
+        Arc::clone(&stage.folder),
+        &stage.conf,
+        ["run", "--config-file", text(&file)],
+    )?;
+    let line = daemon.line("holds secrets").await?;
+    let remedy = format!("(mode 0644); chmod o-rwx {}", text(&file));
+    assert!(
+        line.contains(" WARNING ") && line.ends_with(&remedy),
+        "{line}"
+    );
+    let lines = daemon.terminate().await?.lines;
+    let warnings = lines.iter().filter(|line| line.contains("holds secrets"));
+    assert_eq!(warnings.count(), 1, "{lines:#?}");
+    open(&file, 0o640)?;
+    stage.check_with(&stage.conf, &read).await?.is_all_success();
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use key_migrator_tests::cinder_conf::FIXED_KEY;
+use key_migrator_tests::cinder_conf::{FIXED_KEY, write_closed};
 use key_migrator_tests::{
     Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Service,
     Services, User, Volume,
@@ -75,7 +75,7 @@ impl<C: Cloud> Stage<C> {
         let path = self.path(name);
         let folder = path.parent().expect("it is below a folder");
         std::fs::create_dir_all(folder)?;
-        std::fs::write(&path, text)?;
+        write_closed(&path, text)?;
         Ok(path)
     }
 

@@ -22,6 +22,7 @@ use crate::cli::{self, Command, Run};
 use crate::clock::SystemClock;
 use crate::exit::Failure;
 use crate::logging::Logging;
+use crate::settings::Records;
 use crate::{daemon, settings};
 
 /// Where, in `state_dir`, a command that migrates keeps a ledger while the daemon has the other.
@@ -53,6 +54,15 @@ fn run_migrators(run: Run) -> Result<ExitCode, Failure> {
     let configuration = settings::read(&run.origin)?;
     let logging = Logging::start(&configuration.log, SystemClock)?;
     daemon::run(run, configuration, logging)
+}
+
+/// Starts logging where the daemon's lines go, and says what is odd in what was read.
+fn start_logging(records: &Records) -> Result<Logging, Failure> {
+    let logging = Logging::start(&records.log, SystemClock)?;
+    for warning in &records.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(logging)
 }
 
 /// Runs a command to its end, on one thread.

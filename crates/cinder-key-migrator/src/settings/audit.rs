@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use key_audit::ephemeral_disks::Cell;
 use key_audit::stores::StoreConfig;
@@ -11,21 +10,14 @@ use openstack_client::{GlanceConfig, KeystoneConfig};
 
 use super::default::Machine;
 use super::{
-    Faults, Origin, backup, database, default, glance, key_manager, key_migrator,
+    Faults, Origin, Records, backup, database, default, glance, key_manager, key_migrator,
     keystone_authtoken, load, nova, sources,
 };
-use crate::logging::LogConfig;
 
 /// What it takes to look at everything that may still need the fixed key.
 pub(crate) struct AuditConfig {
-    /// What is logged, and where.
-    pub(crate) log: LogConfig,
-    /// Cinder's database.
-    pub(crate) connection: cinder_db::ConnectionConfig,
-    /// A service that was silent for longer is down.
-    pub(crate) service_down_time: Duration,
-    /// Where the ledger and the evidence are kept.
-    pub(crate) state_dir: PathBuf,
+    /// The rows.
+    pub(crate) records: Records,
     /// How to sign in.
     pub(crate) keystone: KeystoneConfig,
     /// Where images are.
@@ -36,8 +28,6 @@ pub(crate) struct AuditConfig {
     pub(crate) cells: Vec<Cell>,
     /// `[key_manager] fixed_key`, where this host still has it.
     pub(crate) fixed_key: Option<Arc<FixedKey>>,
-    /// What is odd but harmless, one line each.
-    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads what the audit looks at: this host's cinder.conf, and the `nova.conf` of each cell.
@@ -49,7 +39,7 @@ pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfi
     let mut conf = load(&sources(origin), &machine)?;
     let mut faults = Faults::none();
     let default = default::read(&conf, &machine, &mut faults);
-    let key_migrator = key_migrator::read(&conf, &mut faults);
+    let own = key_migrator::read(&conf, &mut faults);
     let database = database::read(&conf, &mut faults);
     let key_manager = key_manager::read(&conf, &mut faults);
     let session = keystone_authtoken::read_session(&conf, &machine, &mut faults);
@@ -61,18 +51,13 @@ pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfi
         .map(|file| nova::read(file, &machine, &mut faults));
     let cells: Option<Vec<_>> = cells.collect();
     let audit = || {
-        let (default, database) = (default?, database?);
         Some(AuditConfig {
-            log: default.log,
-            service_down_time: default.service_down_time,
-            connection: database.connection,
-            state_dir: key_migrator?.state_dir,
+            records: Records::new(&default?, &own?, database?),
             keystone: keystone?,
             glance: glance?,
             backups: backups?,
             cells: cells?,
             fixed_key: key_manager?.fixed_key,
-            warnings: database.warnings,
         })
     };
     faults.unless_any(audit())

@@ -13,8 +13,8 @@ use oslo_config::{Config, Environment, Input, Registry, Search, Sources};
 
 use super::default::Machine;
 use super::{
-    Faults, KeyManagerConfig, Origin, backends, database, default, key_manager, key_migrator,
-    keystone_authtoken, load, read_key_manager_config, scope, sources,
+    Exposed, Faults, KeyManagerConfig, Origin, backends, database, default, key_manager,
+    key_migrator, keystone_authtoken, load, permissions, read_key_manager_config, scope, sources,
 };
 
 /// What could be read; what is `None` is at fault, or cannot be read for what is.
@@ -22,6 +22,8 @@ use super::{
 pub(crate) struct Inspection {
     /// The files that were read, the ones that win last.
     pub(crate) files: Vec<PathBuf>,
+    /// Of those, the ones with secrets that everybody can read.
+    pub(crate) exposed: Vec<Exposed>,
     /// Everything that is wrong, one line each with file, line and option.
     pub(crate) faults: Vec<String>,
     /// What is odd but harmless, one line each.
@@ -82,6 +84,7 @@ pub(crate) fn inspect(origin: &Origin) -> Inspection {
     let deletions = faults.check(keystone_authtoken::read_deletions(&conf));
     let mut found = Inspection {
         files: conf.files().to_owned(),
+        exposed: permissions::read(&conf),
         keys,
         key_manager,
         deletions,

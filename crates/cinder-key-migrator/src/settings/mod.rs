@@ -15,13 +15,14 @@ mod key_migrator;
 mod keystone_authtoken;
 mod listen;
 mod nova;
+mod permissions;
+mod records;
 mod session;
 #[cfg(test)]
 mod tests;
 mod verification;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use key_migration::ids::Service;
 use key_migration::rows::{Backend, Scope};
@@ -39,6 +40,8 @@ pub(crate) use self::inspection::{
 use self::key_manager::KeyManagerSection;
 use self::key_migrator::KeyMigratorSection;
 pub(crate) use self::listen::Listen;
+pub(crate) use self::permissions::Exposed;
+pub(crate) use self::records::{Records, Stores, read_stores};
 pub(crate) use self::verification::{Verification, read_verification};
 use crate::logging::LogConfig;
 
@@ -83,23 +86,6 @@ pub(crate) struct KeyManagerConfig {
     pub(crate) barbican: BarbicanConfig,
 }
 
-/// What it takes to look at secrets and rows side by side, whether or not this host migrates.
-#[derive(Debug)]
-pub(crate) struct Stores {
-    /// What is logged, and where.
-    pub(crate) log: LogConfig,
-    /// Cinder's database.
-    pub(crate) connection: cinder_db::ConnectionConfig,
-    /// Barbican, which is asked although a gate may be closed.
-    pub(crate) key_manager: KeyManagerConfig,
-    /// Where the ledger is kept, of this host's daemon.
-    pub(crate) state_dir: PathBuf,
-    /// A service whose heartbeat is older than this is down.
-    pub(crate) service_down_time: Duration,
-    /// What is odd but harmless, one line each.
-    pub(crate) warnings: Vec<String>,
-}
-
 /// Reads everything.
 ///
 /// # Errors
@@ -127,32 +113,6 @@ pub(crate) fn read_listen(origin: &Origin) -> Result<Listen, Faults> {
     let mut faults = Faults::none();
     let listen = key_migrator::read_listen(&conf, &mut faults);
     faults.unless_any(listen)
-}
-
-/// Reads where secrets and rows are, and how to sign in: what is left when the fixed key is gone.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read_stores(origin: &Origin) -> Result<Stores, Faults> {
-    let machine = Machine::this();
-    let mut conf = load(&sources(origin), &machine)?;
-    let mut faults = Faults::none();
-    let default = default::read(&conf, &machine, &mut faults);
-    let key_migrator = key_migrator::read(&conf, &mut faults);
-    let database = database::read(&conf, &mut faults);
-    let key_manager = read_key_manager_config(&mut conf, &machine, &mut faults);
-    let stores = || {
-        let (default, database) = (default?, database?);
-        Some(Stores {
-            log: default.log,
-            service_down_time: default.service_down_time,
-            connection: database.connection,
-            key_manager: key_manager?,
-            state_dir: key_migrator?.state_dir,
-            warnings: database.warnings,
-        })
-    };
-    faults.unless_any(stores())
 }
 
 fn read_with(
@@ -234,9 +194,16 @@ fn translate(
             Some(config) => Some(config?),
             None => None,
         },
-        warnings: database.warnings,
+        warnings: warnings(conf, database.warnings),
         options: conf.settings().map(|setting| setting.to_string()).collect(),
     })
+}
+
+/// What is odd but harmless: of the database URL, and secrets that everybody can read.
+fn warnings(conf: &Config, of_database: Vec<String>) -> Vec<String> {
+    let exposed = permissions::read(conf).into_iter();
+    let exposed = exposed.map(|it| format!("{it}; {}", it.remedy()));
+    of_database.into_iter().chain(exposed).collect()
 }
 
 fn read_key_manager_config(

@@ -8,7 +8,7 @@ use key_migration::rows::Scope;
 
 use super::default::Machine;
 use super::{
-    Faults, Origin, Stores, backends, database, default, key_manager, key_migrator, load,
+    Faults, Origin, Records, Stores, backends, database, default, key_manager, key_migrator, load,
     read_key_manager_config, scope, sources,
 };
 
@@ -44,7 +44,8 @@ pub(crate) fn read_verification(origin: &Origin) -> Result<Verification, Faults>
     let key_manager_config = read_key_manager_config(&mut conf, &machine, &mut faults);
     let verification = default.and_then(|default| {
         let backends = backends::read(&mut conf, &default, &mut faults);
-        let (own, database) = (key_migrator?, database?);
+        let own = key_migrator?;
+        let records = Records::new(&default, &own, database?);
         let scopes = [Service::Volume, Service::Backup]
             .into_iter()
             .filter_map(|service| scope(service, &default.host, &backends, &own.extra_hosts));
@@ -55,12 +56,8 @@ pub(crate) fn read_verification(origin: &Origin) -> Result<Verification, Faults>
             extra_acl_users: own.extra_acl_users,
             max_concurrency: own.max_concurrency,
             stores: Stores {
-                service_down_time: default.service_down_time,
-                log: default.log,
-                connection: database.connection,
+                records,
                 key_manager: key_manager_config?,
-                state_dir: own.state_dir,
-                warnings: database.warnings,
             },
         })
     });

@@ -1,4 +1,4 @@
-//! Whether a configuration was found, and whether it can be read.
+//! Whether a configuration was found, whether it can be read, and by whom.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,7 @@ use super::line::Line;
 use crate::settings::Inspection;
 
 const CHECK: &str = "Configuration";
+const PERMISSIONS: &str = "Configuration permissions";
 
 pub(super) fn check(found: &Inspection) -> Line {
     if !found.faults.is_empty() {
@@ -23,6 +24,28 @@ pub(super) fn check(found: &Inspection) -> Line {
         CHECK,
         format!("{read} {}.", found.warnings.join("; ")),
         "take out what has no effect",
+    )
+}
+
+/// Secrets that stand where everybody can read them.
+pub(super) fn of_permissions(found: &Inspection) -> Line {
+    if found.files.is_empty() {
+        return Line::not_done(PERMISSIONS, CHECK);
+    }
+    if found.exposed.is_empty() {
+        let details = "No file with a key or a password can be read by everybody.";
+        return Line::success(PERMISSIONS, details);
+    }
+    let exposed = found.exposed.iter();
+    let (details, remedies): (Vec<_>, Vec<_>) =
+        exposed.map(|it| (it.to_string(), it.remedy())).unzip();
+    Line::warning(
+        PERMISSIONS,
+        format!("{}.", details.join("; ")),
+        format!(
+            "{}; of a file that Kubernetes mounts: defaultMode: 0440 and fsGroup",
+            remedies.join("; ")
+        ),
     )
 }
 

@@ -44,6 +44,7 @@ async fn look(command: &cli::Check) -> Vec<Line> {
     let rows = found.connection.take().map(CinderDb::new);
     let mut lines = vec![
         files::check(&found),
+        files::of_permissions(&found),
         containers::check(&found),
         keys::of_cinder(found.keys.as_ref()),
     ];

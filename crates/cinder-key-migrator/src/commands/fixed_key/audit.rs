@@ -20,22 +20,18 @@ use key_migration::reasons::{Fault, Reason};
 use key_migration::verdict::{Attestation, Evidence, EvidenceBook, FixedKeyVerdict, Item, Verdict};
 use openstack_client::{ConfigError, Glance, KeystoneSession};
 
-use super::super::block_on;
 use super::super::progress::Progress;
 use super::super::verdict::evaluate;
+use super::super::{block_on, start_logging};
 use crate::cli::Audit;
-use crate::clock::{SecondsClock, SystemClock};
+use crate::clock::SecondsClock;
 use crate::exit::Failure;
-use crate::logging::Logging;
 use crate::settings::{self, AuditConfig, Faults};
 
 /// Does what the command line says.
 pub(crate) fn run(command: Audit) -> Result<ExitCode, Failure> {
     let config = settings::read_audit(&command.origin, &command.nova_config_files)?;
-    let _logging = Logging::start(&config.log, SystemClock)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    let _logging = start_logging(&config.records)?;
     block_on(async {
         let auditor = Auditor::new(config)?;
         auditor.attest(&command)?;
@@ -70,15 +66,16 @@ impl Auditor {
         let session = Arc::new(session.map_err(wrong)?);
         let glance = Glance::new(Arc::clone(&session), config.glance, Arc::new(()));
         let stores = Stores::new(config.backups, session);
+        let records = config.records;
         Ok(Self {
-            rows: CinderDb::new(config.connection),
+            rows: CinderDb::new(records.connection),
             glance: glance.map_err(wrong)?,
             stores: stores.map_err(wrong)?,
             cells: config.cells,
             fixed_key: config.fixed_key,
-            kept: EvidenceStore::new(&config.state_dir),
-            state_dir: config.state_dir,
-            service_down_time: config.service_down_time,
+            kept: EvidenceStore::new(&records.state_dir),
+            state_dir: records.state_dir,
+            service_down_time: records.service_down_time,
         })
     }
 

@@ -14,9 +14,8 @@ use super::outcome::Outcome;
 use crate::cli::Remove;
 use crate::clock::SystemClock;
 use crate::commands::output::print;
-use crate::commands::{block_on, verdict};
+use crate::commands::{block_on, start_logging, verdict};
 use crate::exit::{Failure, say};
-use crate::logging::Logging;
 use crate::settings;
 
 /// What `yes` means.
@@ -139,13 +138,10 @@ fn describe(prepared: &Prepared) {
 
 fn judge(command: &Remove) -> Result<FixedKeyVerdict, Failure> {
     let stores = settings::read_stores(&command.origin)?;
-    let _logging = Logging::start(&stores.log, SystemClock)?;
-    for warning in &stores.warnings {
-        tracing::warn!("{warning}");
-    }
-    let rows = CinderDb::new(stores.connection);
+    let _logging = start_logging(&stores.records)?;
+    let rows = CinderDb::new(stores.records.connection);
     block_on(async {
-        let (down_time, state_dir) = (stores.service_down_time, &stores.state_dir);
+        let (down_time, state_dir) = (stores.records.service_down_time, &stores.records.state_dir);
         Ok(verdict::evaluate(&rows, down_time, state_dir, &SystemClock).await?)
     })
 }

@@ -14,17 +14,15 @@ use key_migration::reasons::Fault;
 use openstack_client::BarbicanKeyManager;
 
 use self::report::{Entry, Outcome};
-use super::{BESIDE, block_on};
+use super::{BESIDE, block_on, start_logging};
 use crate::cli::{self, Purge};
-use crate::clock::SystemClock;
 use crate::exit::{FAILED, Failure};
-use crate::logging::Logging;
 use crate::settings::{self, Faults, Stores};
 
 /// Does what the command line says.
 pub(crate) fn run(command: cli::Orphans) -> Result<ExitCode, Failure> {
     let stores = settings::read_stores(&command.origin)?;
-    let _logging = Logging::start(&stores.log, SystemClock)?;
+    let _logging = start_logging(&stores.records)?;
     block_on(async {
         let keeper = Keeper::new(stores)?;
         match command.purge {
@@ -57,15 +55,12 @@ impl UnderWay for Ledger {
 
 impl Keeper {
     fn new(stores: Stores) -> Result<Self, Faults> {
-        for warning in &stores.warnings {
-            tracing::warn!("{warning}");
-        }
         let config = stores.key_manager;
         let keys = BarbicanKeyManager::new(config.keystone, config.barbican, Arc::new(()));
         Ok(Self {
             keys: keys.map_err(Faults::one)?,
-            rows: CinderDb::new(stores.connection),
-            under_way: Ledger(stores.state_dir),
+            rows: CinderDb::new(stores.records.connection),
+            under_way: Ledger(stores.records.state_dir),
         })
     }
 

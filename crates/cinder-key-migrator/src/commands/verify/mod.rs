@@ -23,12 +23,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::progress::Progress;
 use self::report::{Report, Sample};
-use super::block_on;
+use super::{block_on, start_logging};
 use crate::cli::{self, IncompleteAcls, Wanted};
 use crate::clock::{SecondsClock, SystemClock};
 use crate::exit::Failure;
-use crate::logging::Logging;
-use crate::settings::{self, Faults, Verification};
+use crate::settings::{self, Faults, Stores, Verification};
 
 /// Barbican answers no more requests a second with more at once, and migrates beside it.
 const MOST_AT_ONCE: usize = 8;
@@ -38,7 +37,7 @@ const ALL_HOSTS: &str = "all hosts";
 /// Does what the command line says.
 pub(crate) fn run(command: cli::Verify) -> Result<ExitCode, Failure> {
     let verification = settings::read_verification(&command.origin)?;
-    let _logging = Logging::start(&verification.stores.log, SystemClock)?;
+    let _logging = start_logging(&verification.stores.records)?;
     let cli::Verify {
         wanted,
         incomplete_acls,
@@ -85,21 +84,20 @@ struct Configured {
 
 impl Desk {
     fn new(verification: Verification, incomplete_acls: IncompleteAcls) -> Result<Self, Failure> {
-        let stores = verification.stores;
-        for warning in &stores.warnings {
-            tracing::warn!("{warning}");
-        }
-        let config = stores.key_manager;
+        let Stores {
+            records,
+            key_manager: config,
+        } = verification.stores;
         let keys = BarbicanKeyManager::new(config.keystone, config.barbican, Arc::new(()));
         Ok(Self {
             keys: keys.map_err(Faults::one)?,
-            rows: CinderDb::new(stores.connection),
+            rows: CinderDb::new(records.connection),
             fixed_key: verification.fixed_key.ok_or_else(no_fixed_key)?,
-            course: CourseFile::new(&stores.state_dir),
-            evidence: EvidenceStore::new(&stores.state_dir),
+            course: CourseFile::new(&records.state_dir),
+            evidence: EvidenceStore::new(&records.state_dir),
             incomplete_acls,
             configured: Configured {
-                state_dir: stores.state_dir,
+                state_dir: records.state_dir,
                 host: verification.host,
                 scopes: verification.scopes,
                 extra_acl_users: verification.extra_acl_users,
