@@ -220,12 +220,14 @@ fn trace_request(call: &Call, result: &Result<Answer, Failure>, duration: Durati
     let milliseconds = duration.as_millis();
     match result {
         Ok(answer) => debug!(
-            "{method} {path}: {status} after {milliseconds} ms, {request}, answered as {answered}",
+            request_id = %request,
+            "{method} {path}: {status} after {milliseconds} ms, answered as {answered}",
             status = answer.status.as_u16(),
             answered = answered_as(&answer.headers),
         ),
         Err(failure) => debug!(
-            "{method} {path}: no answer after {milliseconds} ms, {request}: {error}",
+            request_id = %request,
+            "{method} {path}: no answer after {milliseconds} ms: {error}",
             error = failure.error
         ),
     }

@@ -1,13 +1,19 @@
 //! One log line, in the two forms of oslo.log: `ContextFormatter` with its default format strings,
 //! and `JSONFormatter` (oslo_log/formatters.py).
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tracing::Level;
+
+/// What Python's logging calls a place that it does not know.
+const UNKNOWN_FILE: &str = "(unknown file)";
+/// Events know no function.
+const UNKNOWN_FUNCTION: &str = "(unknown function)";
 
 /// What is known of one event when it is written.
 #[derive(Debug)]
@@ -100,13 +106,11 @@ impl Record {
     }
 
     fn json(&self, process: &Process) -> Value {
-        let (path, number) = self.place.unzip();
-        let file = path.map(Path::new);
+        let (path, number) = self.place.unwrap_or((UNKNOWN_FILE, 0));
+        let file = Path::new(path);
+        let part = |part: Option<&OsStr>| part.and_then(OsStr::to_str).map(str::to_owned);
         let created = self.time.as_duration().as_secs_f64();
         let relative = self.time.duration_since(process.started).as_secs_f64();
-        let thread = std::thread::current();
-        let extra = self.extra.iter();
-        let extra: Map<_, _> = extra.map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
         json!({
             "message": self.message,
             "asctime": self.asctime(process),
@@ -116,34 +120,35 @@ impl Record {
             "levelname": self.level_name(),
             "levelno": self.level_number(),
             "pathname": path,
-            "filename": file.and_then(Path::file_name).and_then(|name| name.to_str()),
-            "module": file.and_then(Path::file_stem).and_then(|name| name.to_str()),
+            "filename": part(file.file_name()),
+            "module": part(file.file_stem()),
             "lineno": number,
-            "funcname": null,
+            "funcname": UNKNOWN_FUNCTION,
             "created": created,
-            "msecs": self.milliseconds(),
+            "msecs": f64::from(self.milliseconds()),
             "relative_created": relative * 1000.0,
             "thread": null,
-            "thread_name": thread.name(),
+            "thread_name": std::thread::current().name(),
             "process_name": env!("CARGO_PKG_NAME"),
             "process": process.id,
             "traceback": null,
             "hostname": process.hostname,
             "error_summary": "",
-            "context": self.context(),
-            "extra": extra,
+            "context": self.request_id.as_deref().map_or_else(|| json!({}), context),
+            "extra": self.extra(),
         })
     }
 
-    fn context(&self) -> Value {
-        match &self.request_id {
-            None => json!({}),
-            Some(id) => json!({
-                "request_id": id,
-                "global_request_id": null,
-                "user_identity": "- - - - -",
-            }),
-        }
+    /// What oslo.log's adapter puts there, and the further fields.
+    fn extra(&self) -> Value {
+        let adapters = [
+            ("project", env!("CARGO_PKG_NAME")),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ];
+        let further = self.extra.iter().map(|(name, value)| (*name, &**value));
+        let all = adapters.into_iter().chain(further);
+        all.map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect()
     }
 
     fn asctime(&self, process: &Process) -> String {
@@ -165,6 +170,34 @@ impl Record {
             Level::TRACE => 5,
         }
     }
+}
+
+/// A request without a user, as oslo.context's `get_logging_values` has it.
+fn context(request_id: &str) -> Value {
+    json!({
+        "user_name": null,
+        "project_name": null,
+        "domain_name": null,
+        "user_domain_name": null,
+        "project_domain_name": null,
+        "user": null,
+        "project_id": null,
+        "system_scope": null,
+        "project": null,
+        "domain": null,
+        "user_domain": null,
+        "project_domain": null,
+        "is_admin": false,
+        "read_only": false,
+        "show_deleted": false,
+        "auth_token": null,
+        "request_id": request_id,
+        "global_request_id": null,
+        "resource_uuid": null,
+        "roles": [],
+        "user_identity": "- - - - -",
+        "is_admin_project": true,
+    })
 }
 
 fn push(line: &mut String, text: std::fmt::Arguments<'_>) {
@@ -286,7 +319,7 @@ mod tests {
                     process_name relative_created thread thread_name traceback";
         assert_eq!(names, oslo.split_whitespace().collect::<Vec<_>>());
         assert_eq!(json["asctime"], "2026-11-23 08:50:12");
-        assert_eq!(json["msecs"], 105);
+        assert_eq!(json["msecs"], 105.0);
         assert_eq!(json["levelname"], "WARNING");
         assert_eq!(json["levelno"], 30);
         assert_eq!(json["name"], "cinder.keymgr.migration");
