@@ -25,6 +25,7 @@ pub mod relay;
 pub mod rows;
 pub mod said;
 pub mod scene;
+pub mod secrets;
 pub mod services;
 pub mod tls;
 pub mod upstream;

@@ -75,13 +75,21 @@ impl Program {
         conf: &CinderConf,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self> {
-        let folder = Arc::new(tempfile::tempdir()?);
-        Self::spawn(
-            folder,
-            conf,
-            arguments,
-            &[("CINDER_KEY_MIGRATOR_LOG", "trace")],
-        )
+        Self::start_tracing_in(Arc::new(tempfile::tempdir()?), conf, arguments)
+    }
+
+    /// As [`start_tracing`](Self::start_tracing), in the folder of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_tracing_in<A: AsRef<OsStr>>(
+        folder: Arc<TempDir>,
+        conf: &CinderConf,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self> {
+        let trace = [("CINDER_KEY_MIGRATOR_LOG", "trace")];
+        Self::spawn(folder, conf, arguments, &trace)
     }
 
     /// Starts any command with these variables in its environment.

@@ -2,9 +2,9 @@
 //! `release`, on real services.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result};
+use key_migrator_tests::secrets::files_below;
 use key_migrator_tests::{
     Backup, Dialect, Program, RoleWorld, Scene, Service, Snapshot, Volume, cinder_conf,
 };
@@ -18,21 +18,6 @@ async fn host(dialect: Dialect) -> Result<Scene> {
         .insert(&[Service::volume("host1@lvm"), Service::backup("host1")])
         .await?;
     Ok(host)
-}
-
-/// Every file below a folder with its bytes.
-fn bytes_below(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            files.insert(path.display().to_string(), Vec::new());
-            files.extend(bytes_below(&path)?);
-        } else {
-            files.insert(path.display().to_string(), std::fs::read(&path)?);
-        }
-    }
-    Ok(files)
 }
 
 #[tokio::test]
@@ -51,7 +36,7 @@ async fn a_plan_tells_what_a_run_would_do_and_leaves_every_byte_as_it_is() -> Re
     host.conf.write_to(host.folder.path())?;
     let path = host.database.connection_url();
     let path = path.strip_prefix("sqlite:///").context("a file")?;
-    let before = (std::fs::read(path)?, bytes_below(host.folder.path())?);
+    let before = (std::fs::read(path)?, files_below(host.folder.path())?);
 
     let said = host.types(&["plan", "-f", "json"]).await?;
     assert_eq!(said.code(), Some(1), "{}", said.text());
@@ -72,7 +57,7 @@ async fn a_plan_tells_what_a_run_would_do_and_leaves_every_byte_as_it_is() -> Re
     let said = host.types(&["plan"]).await?;
     said.shows("2 secret(s) would be stored in Barbican")?;
     said.shows("Nothing was written.")?;
-    let after = (std::fs::read(path)?, bytes_below(host.folder.path())?);
+    let after = (std::fs::read(path)?, files_below(host.folder.path())?);
     assert!(before == after, "something was written");
     assert_eq!(host.stored().await?, 0);
 
