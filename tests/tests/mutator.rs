@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use key_migrator_tests::mutator::{Audit, BarbicanTables, Cinder, Keys, Storm, Verdict, Writer};
 use key_migrator_tests::upstream::{Upstream, UpstreamService};
 use key_migrator_tests::{

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use key_migrator_tests::mutator::{BarbicanTables, Verdict};
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Volume,
