@@ -46,10 +46,8 @@ async fn a_certificate_must_be_trusted_and_looked_at() -> Result<()> {
 
     // An address that is no loopback one, and that Linux takes for this host all the same.
     let plain = |url: &str| url.replacen("://127.0.0.1:", "://0.0.0.0:", 1);
-    let (plain_auth_url, plain_endpoint) = (
-        format!("{}/", plain(&stage.cloud.auth_url())),
-        format!("{}/", plain(&stage.cloud.barbican_endpoint())),
-    );
+    let plain_auth_url = plain(&stage.cloud.auth_url());
+    let plain_endpoint = plain(&stage.cloud.barbican_endpoint());
     for (section, option, url, mended) in [
         ("keystone_authtoken", "auth_url", &plain_auth_url, &auth_url),
         (
@@ -62,7 +60,7 @@ async fn a_certificate_must_be_trusted_and_looked_at() -> Result<()> {
         let said = stage
             .check_as(&trusted.clone().set(section, option, url))
             .await?;
-        let details = format!("Keys or passwords go unencrypted to {url}.");
+        let details = format!("Keys or passwords go unencrypted to {url}");
         said.warns("TLS", &details, "endpoints that begin with https://");
         let said = stage
             .check_as(&trusted.clone().set(section, option, mended))
