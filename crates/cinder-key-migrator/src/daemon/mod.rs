@@ -43,7 +43,8 @@ pub(crate) fn run(
     configuration: Configuration,
     logging: Logging,
 ) -> Result<ExitCode, Failure> {
-    // One thread: the work is waiting for others, and what is done happens in one order.
+    // One thread for all but HTTP: the work is waiting for others, and what is done happens in one
+    // order.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(MOST_BLOCKING)
         .enable_all()
@@ -108,7 +109,7 @@ async fn start(
     if let Some(listener) = listener {
         let metrics = Arc::new(Metrics::new(Arc::clone(&view), &requests));
         let router = http::router(Arc::clone(&view), metrics);
-        supervisor.help("http", http::serve(listener, router, end.clone()));
+        supervisor.help("http", http::serve(listener, router, end.clone())?);
     }
     supervisor.help("notify", notify::tell(Arc::clone(&view), end));
     notify::ready();

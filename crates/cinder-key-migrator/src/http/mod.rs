@@ -12,8 +12,10 @@ mod server;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 pub(crate) use self::handlers::router;
 pub(crate) use self::metrics::{Metrics, RequestDurations};
-pub(crate) use self::server::{BindError, Listener, serve};
+pub(crate) use self::server::{BindError, Listener};
 pub(crate) use self::snapshot::{Known, Loop, View};
+pub(crate) use self::thread::serve;

@@ -1,11 +1,12 @@
 //! Listening and serving, with a limit on everything that a client can take from us.
 
 use std::collections::VecDeque;
-use std::io;
 use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
+use std::{io, net};
 
 use axum::Router;
 use axum::http::Request;
@@ -51,22 +52,20 @@ pub(crate) struct BindError {
     source: io::Error,
 }
 
-/// A bound address.
+/// A bound address, which no runtime serves yet.
 #[derive(Debug)]
 pub(crate) enum Listener {
     /// TCP
-    Tcp(TcpListener),
+    Tcp(net::TcpListener),
     /// A socket in the file system, removed when dropped.
-    Unix(UnixListener, SocketFile),
+    Unix(StdUnixListener, SocketFile),
 }
 
 impl Listener {
     /// Binds the address. A socket file that nobody serves any more is replaced.
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, BindError> {
         let bound = match listen {
-            Listen::Tcp { host, port } => TcpListener::bind((host.as_str(), *port))
-                .await
-                .map(Self::Tcp),
+            Listen::Tcp { host, port } => bind_tcp(host, *port).await,
             Listen::Unix(path) => bind_unix(path).await,
         };
         bound.map_err(|source| BindError {
@@ -86,6 +85,11 @@ impl Listener {
     }
 }
 
+async fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
+    let listener = TcpListener::bind((host, port)).await?;
+    listener.into_std().map(Listener::Tcp)
+}
+
 async fn bind_unix(path: &Path) -> io::Result<Listener> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
     if is_socket {
@@ -97,7 +101,7 @@ async fn bind_unix(path: &Path) -> io::Result<Listener> {
             Err(error) => return Err(error),
         }
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = UnixListener::bind(path)?.into_std()?;
     Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
 }
 
@@ -112,8 +116,28 @@ impl Drop for SocketFile {
     }
 }
 
+/// A bound address that the runtime of this thread serves.
+pub(super) enum Served {
+    Tcp(TcpListener),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "it is there to be dropped")] SocketFile,
+    ),
+}
+
+impl TryFrom<Listener> for Served {
+    type Error = io::Error;
+
+    fn try_from(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(tcp) => Self::Tcp(TcpListener::from_std(tcp)?),
+            Listener::Unix(unix, file) => Self::Unix(UnixListener::from_std(unix)?, file),
+        })
+    }
+}
+
 /// Serves until told to stop.
-pub(crate) async fn serve(listener: Listener, router: Router, stop: CancellationToken) {
+pub(super) async fn serve(listener: Served, router: Router, stop: CancellationToken) {
     let mut server = Server {
         router,
         stop: stop.clone(),
@@ -124,6 +148,8 @@ pub(crate) async fn serve(listener: Listener, router: Router, stop: Cancellation
         () = stop.cancelled() => {}
         () = server.accept(&listener) => {}
     }
+    // Nobody new is kept waiting for an answer that will not come.
+    drop(listener);
     server.running.close();
     _ = timeout(LAST_ANSWER_TIME_AT_THE_END, server.running.wait()).await;
 }
@@ -142,14 +168,14 @@ struct Connection {
 }
 
 impl Server {
-    async fn accept(&mut self, listener: &Listener) {
+    async fn accept(&mut self, listener: &Served) {
         loop {
             match listener {
-                Listener::Tcp(tcp) => match tcp.accept().await {
+                Served::Tcp(tcp) => match tcp.accept().await {
                     Ok((stream, _)) => self.serve(stream).await,
                     Err(error) => wait_out(&error).await,
                 },
-                Listener::Unix(unix, _) => match unix.accept().await {
+                Served::Unix(unix, _) => match unix.accept().await {
                     Ok((stream, _)) => self.serve(stream).await,
                     Err(error) => wait_out(&error).await,
                 },
