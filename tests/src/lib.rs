@@ -12,6 +12,7 @@ pub mod free_port;
 pub mod galera;
 pub mod http;
 pub mod log;
+pub mod memory;
 pub mod million;
 pub mod multiplexer;
 pub mod mutator;

@@ -89,7 +89,7 @@ impl Program {
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self> {
         let trace = [("CINDER_KEY_MIGRATOR_LOG", "trace")];
-        Self::spawn(folder, conf, arguments, &trace)
+        Self::spawn(folder, conf, arguments, &trace, &[])
     }
 
     /// Starts any command with these variables in its environment.
@@ -102,7 +102,33 @@ impl Program {
         arguments: impl IntoIterator<Item = A>,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        Self::spawn(Arc::new(tempfile::tempdir()?), conf, arguments, environment)
+        Self::spawn(
+            Arc::new(tempfile::tempdir()?),
+            conf,
+            arguments,
+            environment,
+            &[],
+        )
+    }
+
+    /// Starts any command through another one, such as `setpriv`, which becomes what follows its own
+    /// arguments.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_through<A: AsRef<OsStr>>(
+        wrapper: &[&str],
+        conf: &CinderConf,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self> {
+        Self::spawn(
+            Arc::new(tempfile::tempdir()?),
+            conf,
+            arguments,
+            &[],
+            wrapper,
+        )
     }
 
     /// Starts it in the folder (and so with the state) of an earlier one.
@@ -115,7 +141,7 @@ impl Program {
         conf: &CinderConf,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Self> {
-        Self::spawn(folder, conf, arguments, &[])
+        Self::spawn(folder, conf, arguments, &[], &[])
     }
 
     /// Starts it with these arguments and variables, and nothing else; its pages are not to be had.
@@ -131,7 +157,8 @@ impl Program {
         let arguments = arguments
             .into_iter()
             .map(|argument| argument.as_ref().to_owned());
-        Self::spawn_bare(folder, String::new(), arguments, environment)
+        let command = command(&[])?;
+        Self::spawn_bare(command, folder, String::new(), arguments, environment)
     }
 
     fn spawn<A: AsRef<OsStr>>(
@@ -139,6 +166,7 @@ impl Program {
         conf: &CinderConf,
         arguments: impl IntoIterator<Item = A>,
         environment: &[(&str, &str)],
+        wrapper: &[&str],
     ) -> Result<Self> {
         let file = [
             OsString::from("--config-file"),
@@ -147,17 +175,24 @@ impl Program {
         let arguments = arguments
             .into_iter()
             .map(|argument| argument.as_ref().to_owned());
-        Self::spawn_bare(folder, conf.url(), arguments.chain(file), environment)
+        let arguments = arguments.chain(file);
+        Self::spawn_bare(
+            command(wrapper)?,
+            folder,
+            conf.url(),
+            arguments,
+            environment,
+        )
     }
 
     fn spawn_bare(
+        mut command: Command,
         folder: Arc<TempDir>,
         url: String,
         arguments: impl Iterator<Item = OsString>,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let binary = binary()?;
-        let mut child = Command::new(&binary)
+        let mut child = command
             .args(arguments)
             .env_clear()
             .env("HOME", folder.path())
@@ -167,7 +202,7 @@ impl Program {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
+            .with_context(|| format!("starting {:?}", command.as_std().get_program()))?;
         let (sender, lines) = watch::channel(Vec::new());
         collect_lines(child.stdout.take(), sender.clone());
         collect_lines(child.stderr.take(), sender);
@@ -421,6 +456,17 @@ impl Ended {
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
+}
+
+/// The program, or what is to become it.
+fn command(wrapper: &[&str]) -> Result<Command> {
+    let binary = binary()?;
+    let Some((wrapper, arguments)) = wrapper.split_first() else {
+        return Ok(Command::new(binary));
+    };
+    let mut command = Command::new(wrapper);
+    command.args(arguments).arg(binary);
+    Ok(command)
 }
 
 /// `target/<profile>/cinder-key-migrator`, beside the `deps` folder that tests run from.

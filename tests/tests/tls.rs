@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use key_migrator_tests::tls::{Authority, Certified, TlsFront, Validity};
+use key_migrator_tests::tls::{Authority, Certified, TlsFronts, Validity};
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RealCloud, RoleWorld, Services, User,
     Volume,
@@ -15,12 +15,6 @@ struct Scene {
     cinder: User,
     database: CinderDatabase,
     authority: Authority,
-}
-
-/// What stands before both services.
-struct Fronts {
-    keystone: TlsFront,
-    barbican: TlsFront,
 }
 
 impl Scene {
@@ -35,22 +29,13 @@ impl Scene {
         })
     }
 
-    async fn fronts(&self, server: &Certified, clients_of: Option<&Path>) -> Result<Fronts> {
-        let (keystone, barbican) = (self.cloud.auth_url(), self.cloud.barbican_endpoint());
-        Ok(Fronts {
-            keystone: TlsFront::before(&keystone, server, clients_of).await?,
-            barbican: TlsFront::before(&barbican, server, clients_of).await?,
-        })
+    async fn fronts(&self, server: &Certified, clients_of: Option<&Path>) -> Result<TlsFronts> {
+        TlsFronts::before(&self.cloud, server, clients_of).await
     }
 
-    fn conf(&self, fronts: &Fronts) -> Result<CinderConf> {
+    fn conf(&self, fronts: &TlsFronts) -> Result<CinderConf> {
         let conf = CinderConf::new(&self.cloud, &self.cinder, &self.database)?;
-        let auth_url = format!("{}/v3", fronts.keystone.url());
-        Ok(conf.set("keystone_authtoken", "auth_url", &auth_url).set(
-            "barbican",
-            "barbican_endpoint",
-            &fronts.barbican.url(),
-        ))
+        Ok(fronts.used_by(conf))
     }
 
     async fn migrates(&self, conf: &CinderConf) -> Result<()> {

@@ -1,13 +1,15 @@
 //! The fixed key and the payloads read back, kept in memory that is wiped when dropped and that
-//! nothing can print.
+//! nothing can print. The key, which stays for as long as the process, is kept from swap too.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::locked::LockedBytes;
+
 /// The bytes of `[key_manager] fixed_key`.
-pub struct FixedKey(Zeroizing<Box<[u8]>>);
+pub struct FixedKey(LockedBytes);
 
 impl fmt::Debug for FixedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +38,7 @@ impl FixedKey {
         if !digits.len().is_multiple_of(2) {
             return Err(BadFixedKey::OddLength);
         }
-        let mut bytes = Zeroizing::new(vec![0; digits.len() / 2].into_boxed_slice());
+        let mut bytes = LockedBytes::zeros(digits.len() / 2);
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| BadFixedKey::NotHex)?;
         Ok(Self(bytes))
     }
@@ -45,6 +47,13 @@ impl FixedKey {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether the system keeps the key from swap: a process without the right to lock a page of
+    /// memory goes on without.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        self.0.is_locked()
     }
 
     /// The length in bits, Barbican's `bit_length`.

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod intents;
 mod inventory;
 pub mod ledger;
+mod locked;
 pub mod machine;
 pub mod messages;
 mod one_key;

@@ -15,6 +15,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto};
 
 use super::Certified;
+use crate::cinder_conf::CinderConf;
+use crate::cloud::Cloud;
 
 /// It ends when it is dropped.
 #[derive(Debug)]
@@ -89,6 +91,43 @@ impl TlsFront {
 impl Drop for TlsFront {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// What stands before both Keystone and Barbican.
+#[derive(Debug)]
+pub struct TlsFronts {
+    keystone: TlsFront,
+    barbican: TlsFront,
+}
+
+impl TlsFronts {
+    /// As [`TlsFront::before`].
+    ///
+    /// # Errors
+    ///
+    /// As [`TlsFront::before`].
+    pub async fn before(
+        cloud: &impl Cloud,
+        server: &Certified,
+        clients_of: Option<&Path>,
+    ) -> Result<Self> {
+        let (keystone, barbican) = (cloud.auth_url(), cloud.barbican_endpoint());
+        Ok(Self {
+            keystone: TlsFront::before(&keystone, server, clients_of).await?,
+            barbican: TlsFront::before(&barbican, server, clients_of).await?,
+        })
+    }
+
+    /// A configuration that goes through these.
+    #[must_use]
+    pub fn used_by(&self, conf: CinderConf) -> CinderConf {
+        let auth_url = format!("{}/v3", self.keystone.url());
+        conf.set("keystone_authtoken", "auth_url", &auth_url).set(
+            "barbican",
+            "barbican_endpoint",
+            &self.barbican.url(),
+        )
     }
 }
 

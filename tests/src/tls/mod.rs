@@ -11,7 +11,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-pub use front::TlsFront;
+pub use front::{TlsFront, TlsFronts};
 
 /// An authority of one test, whose files lie in a folder of their own.
 pub struct Authority {

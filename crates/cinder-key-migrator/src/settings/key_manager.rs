@@ -30,6 +30,16 @@ impl KeyManagerSection {
     pub(super) fn needs_barbican(&self) -> bool {
         self.backend == KeyManagerBackend::Barbican && self.fixed_key.is_some()
     }
+
+    /// That the key may get into swap.
+    pub(super) fn warning(&self) -> Option<String> {
+        let is_locked = self.fixed_key.as_ref()?.is_locked();
+        (!is_locked).then(|| {
+            "the memory of the fixed key cannot be locked, so it may be written to swap: raise the \
+             limit of locked memory (LimitMEMLOCK, ulimit -l) by one page"
+                .to_owned()
+        })
+    }
 }
 
 pub(super) fn register(registry: &mut Registry) {

@@ -194,16 +194,19 @@ fn translate(
             Some(config) => Some(config?),
             None => None,
         },
-        warnings: warnings(conf, database.warnings),
+        warnings: warnings(
+            conf,
+            sections.1.warning().into_iter().chain(database.warnings),
+        ),
         options: conf.settings().map(|setting| setting.to_string()).collect(),
     })
 }
 
-/// What is odd but harmless: of the database URL, and secrets that everybody can read.
-fn warnings(conf: &Config, of_database: Vec<String>) -> Vec<String> {
+/// What is odd but harmless: what the sections tell, and secrets that everybody can read.
+fn warnings(conf: &Config, of_sections: impl Iterator<Item = String>) -> Vec<String> {
     let exposed = permissions::read(conf).into_iter();
     let exposed = exposed.map(|it| format!("{it}; {}", it.remedy()));
-    of_database.into_iter().chain(exposed).collect()
+    of_sections.chain(exposed).collect()
 }
 
 fn read_key_manager_config(

@@ -20,6 +20,7 @@ use crate::rows::Scope;
 impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
     pub(super) async fn cycle(&mut self, environment: &Environment<M, D>) -> Finding {
         let settings = &environment.settings;
+        self.known.keep_only(settings.fixed_key.as_ref());
         if let Some(gate) = Gate::closed_by(settings) {
             return self.closed(environment, gate).await;
         }

@@ -36,8 +36,20 @@ pub(super) struct Known {
     untold: HashSet<ResourceKind>,
     /// A secret that must hold the fixed key.
     sample: Option<(RowRef, SecretId)>,
-    /// The fixed key that this was held against.
+    /// The fixed key in use, if this was held against it.
     compared_with: Option<Arc<FixedKey>>,
+}
+
+impl Known {
+    /// Lets go of a fixed key that is not the one in use: the configuration may have been read again,
+    /// and the key replaced or taken away. The same key is kept in memory once.
+    pub(super) fn keep_only(&mut self, fixed_key: Option<&Arc<FixedKey>>) {
+        let same = |known: Arc<FixedKey>| {
+            let used = fixed_key.filter(|used| known.same_as(used));
+            used.map(Arc::clone)
+        };
+        self.compared_with = self.compared_with.take().and_then(same);
+    }
 }
 
 impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
@@ -134,8 +146,7 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
         fixed_key: &Arc<FixedKey>,
     ) -> Result<(), Fault> {
         self.recheck_mismatch(environment, fixed_key).await?;
-        let same_key = |known: &Arc<FixedKey>| known.same_as(fixed_key);
-        let is_compared = self.known.compared_with.as_ref().is_some_and(same_key);
+        let is_compared = self.known.compared_with.is_some();
         let kinds = environment.settings.service.kinds();
         let unlisted = kinds.iter().any(|kind| !self.known.listed.contains(kind));
         if is_compared && !unlisted {

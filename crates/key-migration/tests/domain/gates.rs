@@ -1,5 +1,8 @@
 //! Whether a host migrates at all, and what it says about that.
 
+use std::sync::Arc;
+
+use key_migration::fixed_key::FixedKey;
 use key_migration::ids::Service;
 use key_migration::reasons::{Reason, ServiceState};
 use key_migration::service::Ending;
@@ -157,6 +160,26 @@ async fn a_gate_is_said_again_only_when_it_is_another_one() {
     daemon.reconfigure(|settings| settings.backend = KeyManagerBackend::ConfKeyManager);
     daemon.works_for(minutes(2)).await;
     assert_eq!(log.take(), [CONF_KEY_MANAGER]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fixed_key_that_is_read_again_or_taken_away_is_let_go() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(2);
+    let first = settings(Service::Volume);
+    let again = settings(Service::Volume).fixed_key;
+    let key = |key: &Option<Arc<FixedKey>>| Arc::downgrade(key.as_ref().expect("a key"));
+    let (first_key, again_key) = (key(&first.fixed_key), key(&again));
+    let daemon = Daemon::start(&cloud, first);
+    daemon.works_for(minutes(5)).await;
+    assert_eq!(daemon.state(), ServiceState::Complete);
+    daemon.reconfigure(|settings| settings.fixed_key = again);
+    daemon.works_for(minutes(1)).await;
+    assert_eq!(first_key.strong_count(), 0);
+    assert!(again_key.strong_count() > 0);
+    daemon.reconfigure(|settings| settings.fixed_key = None);
+    daemon.works_for(minutes(1)).await;
+    assert_eq!(again_key.strong_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
