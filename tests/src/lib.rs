@@ -5,6 +5,7 @@ pub mod cinder_conf;
 pub mod clean;
 pub mod cloud;
 pub mod crash;
+pub mod crowd;
 pub mod database;
 pub mod emulated_cloud;
 pub mod fault_proxy;

@@ -1,19 +1,20 @@
 //! Clients that take what they can leave the migration and the probes alone.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use key_migrator_tests::crowd::{self, Crowd};
+use key_migrator_tests::million::rss_anon;
 use key_migrator_tests::program::DEADLINE;
 use key_migrator_tests::{
     CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Volume, http,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// So many connections at a time, most of them never to be closed by us.
-const CONNECTIONS: usize = 2_000;
+const CROWD: usize = 2_000;
 /// Keys a second.
 const RATE: u64 = 4;
 const KEYS: u64 = 60;
@@ -39,24 +40,24 @@ async fn slow_and_rude_clients_by_the_thousand_stop_neither_the_migration_nor_a_
     let quiet = Instant::now();
     let before = migrated(&mut program, BEFORE).await?;
     let quiet_rate = rate(before - first, quiet);
-    let memory_before = memory(program.pid())?;
+    let memory_before = rss_anon(program.pid())?;
 
     let address = program.url().trim_start_matches("http://").to_owned();
-    let crowd = tokio::spawn(crowd(address.clone()));
+    let crowd = Crowd::gather(&address, CROWD)?;
     let began = Instant::now();
     let mut probes = Vec::new();
     let mut last = before;
     while last < KEYS {
         for path in ["/livez", "/metrics", "/v1/status"] {
-            probes.push(probe(&address, path).await?);
+            probes.push(crowd::probe(&address, path).await?);
         }
         last = migrated(&mut program, before).await?;
         let passed = began.elapsed();
         ensure!(passed < DEADLINE, "{last} of {KEYS} after {passed:?}");
     }
     let rate = rate(last - before, began);
-    crowd.abort();
-    let grown = memory(program.pid())?.saturating_sub(memory_before);
+    drop(crowd);
+    let grown = rss_anon(program.pid())?.saturating_sub(memory_before);
     probes.sort();
     let (middle, slowest) = (probes[probes.len() / 2], probes[probes.len() - 1]);
     eprintln!(
@@ -108,7 +109,7 @@ async fn what_is_no_request_is_refused_and_harms_nobody() -> Result<()> {
         let code = answered(&address, request.as_bytes()).await?;
         assert!(codes.contains(&code), "{start}: {code}");
     }
-    probe(&address, "/livez").await?;
+    crowd::probe(&address, "/livez").await?;
     program.terminate().await?;
     Ok(())
 }
@@ -145,71 +146,6 @@ async fn as_many_as_may_follow_the_events_and_all_are_let_go_in_order_at_the_end
     Ok(())
 }
 
-/// Connects again and again, until stopped: some say nothing, some a little at a time, some too
-/// much, some listen to events.
-async fn crowd(address: String) {
-    let mut all = JoinSet::new();
-    for n in 0..CONNECTIONS {
-        let address = address.clone();
-        all.spawn(async move {
-            loop {
-                // That it is thrown out is what is wanted.
-                _ = rude(&address, n).await;
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-    }
-    all.join_all().await;
-}
-
-async fn rude(address: &str, n: usize) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    match n % 4 {
-        0 => _ = stream.read(&mut [0]).await?,
-        1 => {
-            for byte in b"GET /v1/status HTTP/1.1\r\nX-Slow: "
-                .iter()
-                .chain([&b'x'; 100])
-            {
-                stream.write_all(&[*byte]).await?;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-        }
-        2 => {
-            let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024));
-            stream.write_all(long.as_bytes()).await?;
-            while stream.read(&mut [0; 1024]).await? > 0 {}
-        }
-        _ => {
-            stream
-                .write_all(b"GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
-                .await?;
-            while stream.read(&mut [0; 1024]).await? > 0 {}
-        }
-    }
-    Ok(())
-}
-
-/// How long a new client waits for its answer. One that is thrown out in the crowd comes again, as
-/// probes do.
-async fn probe(address: &str, path: &str) -> Result<Duration> {
-    let began = Instant::now();
-    let asking = async {
-        loop {
-            let asked = http::client()
-                .get(format!("http://{address}{path}"))
-                .send()
-                .await;
-            let Ok(answer) = asked else { continue };
-            if answer.status() == 200 && answer.text().await.is_ok() {
-                return;
-            }
-        }
-    };
-    timeout(DEADLINE, asking).await.context(path.to_owned())?;
-    Ok(began.elapsed())
-}
-
 /// How many keys are migrated, as soon as there are so many.
 async fn migrated(program: &mut Program, at_least: u64) -> Result<u64> {
     let count = |status: &serde_json::Value| status["services"][0]["keys"]["migrated"].as_u64();
@@ -231,12 +167,4 @@ async fn answered(address: &str, request: &[u8]) -> Result<u16> {
     timeout(DEADLINE, stream.read_exact(&mut answer)).await??;
     let code = std::str::from_utf8(&answer)?.split(' ').nth(1);
     Ok(code.context("a status line")?.parse()?)
-}
-
-/// What the process has in memory, in KiB.
-fn memory(pid: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next());
-    Ok(number.context("VmRSS")?.parse()?)
 }

@@ -99,7 +99,7 @@ async fn tell_whole(
 }
 
 /// Rows, and a cloud that begins to be slow once everything is prepared.
-async fn ground(services: &Services, rows: usize) -> Result<(Ground, EmulatedCloud)> {
+pub(crate) async fn ground(services: &Services, rows: usize) -> Result<(Ground, EmulatedCloud)> {
     let cloud = EmulatedCloud::start(RoleWorld::AsShipped).await?;
     let owner_id = cloud.create_owner().await?.user_id;
     let ground = Ground::new(services, &cloud, &owner_id, rows).await?;

@@ -6,6 +6,7 @@
 //! not.
 
 mod cpu;
+mod crowd;
 mod delayed;
 mod limit;
 mod machine;
@@ -68,6 +69,8 @@ enum Part {
     Apart,
     /// Emulated Barbican with 25 ms a request, 10,000 rows
     Delayed,
+    /// The same with 3,000 rows, alone and beside 2,000 clients that take what they can
+    Crowd,
     /// A million rows a table: counts, memory, pages, start
     Million,
 }
@@ -89,6 +92,9 @@ async fn main() -> Result<()> {
     }
     if wanted(Part::Delayed) {
         println!("{}", delayed::measure(&arguments).await?);
+    }
+    if wanted(Part::Crowd) {
+        println!("{}", crowd::measure(&arguments).await?);
     }
     if wanted(Part::Million) {
         println!("{}", million::measure(&arguments).await?);

@@ -21,7 +21,7 @@ const AT_ZEROS: u32 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// How often memory is looked at.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Measures, and tells as Markdown.
 pub(crate) async fn measure(arguments: &Arguments) -> Result<String> {

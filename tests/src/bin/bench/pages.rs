@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use key_migrator_tests::http;
+use key_migrator_tests::{crowd, http};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -37,7 +37,15 @@ impl Reader {
         Self { stop, task }
     }
 
-    /// One for each of [`PAGES`].
+    /// As somebody who comes anew each time, and again if thrown out: from the first try to the
+    /// answer.
+    pub(crate) fn coming_anew(address: &str, pages: [&'static str; 2]) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(probe(address.to_owned(), pages, stopped));
+        Self { stop, task }
+    }
+
+    /// One for each page.
     pub(crate) async fn stop(self) -> Result<[PageTimes; 2]> {
         // It may have failed, which its result tells.
         let _ = self.stop.send(());
@@ -47,6 +55,24 @@ impl Reader {
             p99: percentile(&mut times, 0.99),
             most: percentile(&mut times, 1.0),
         }))
+    }
+}
+
+async fn probe(
+    address: String,
+    pages: [&'static str; 2],
+    mut stopped: oneshot::Receiver<()>,
+) -> Result<[Vec<f64>; 2]> {
+    let mut times = [Vec::new(), Vec::new()];
+    loop {
+        for (page, times) in pages.iter().zip(&mut times) {
+            let took = crowd::probe(&address, page).await?;
+            times.push(took.as_secs_f64() * 1000.0);
+        }
+        tokio::select! {
+            _ = &mut stopped => return Ok(times),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use key_migrator_tests::{CinderConf, CinderDatabase, Cloud, Dialect, Program, Se
 use crate::cpu::Cpu;
 
 /// Both log it once nothing is left on any host.
-const DONE: &str = "No volumes are using the ConfKeyManager's encryption_key_id.";
+pub(crate) const DONE: &str = "No volumes are using the ConfKeyManager's encryption_key_id.";
 
 /// No run takes longer.
-const PATIENCE: Duration = Duration::from_secs(3600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A database with rows at zeros, and the cinder.conf of the host that owns them.
 pub(crate) struct Ground {
@@ -88,7 +88,7 @@ impl Ground {
     }
 
     /// What is measured must also be right.
-    async fn is_done(&self) -> Result<()> {
+    pub(crate) async fn is_done(&self) -> Result<()> {
         for table in ["volumes", "snapshots"] {
             let zeros = self.database.zeros(table).await?;
             ensure!(zeros == 0, "{zeros} {table} are still at zeros");
@@ -99,7 +99,7 @@ impl Ground {
 
 impl Run {
     /// The times are those that the log itself gives.
-    fn new(lines: &[String], whole: Duration, cpu: Cpu) -> Result<Self> {
+    pub(crate) fn new(lines: &[String], whole: Duration, cpu: Cpu) -> Result<Self> {
         let begun = key_instants(lines)?;
         let done = lines.iter().find(|line| line.contains(DONE));
         let done = instant(done.context("a summary")?)?;
