@@ -167,7 +167,7 @@ fn a_log_file_that_was_moved_away_is_opened_anew_by_a_reload() {
     assert_eq!(daemon.exit_code(), Some(0));
     let first = std::fs::read_to_string(rotated).expect("the old log");
     let first: Value = serde_json::from_str(first.lines().next().expect("a line")).expect("JSON");
-    assert_eq!(first["levelname"], "INFO");
+    assert_eq!(first["levelname"], "INFO", "{first}");
     assert_eq!(first["name"], "cinder_key_migrator.daemon");
     let second = std::fs::read_to_string(log).expect("the new log");
     assert!(

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -31,6 +32,9 @@ impl Place {
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).expect("a writable directory");
+        // It holds secrets, and the program warns where everybody can read them.
+        let closed = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, closed).expect("a file of ours");
         path
     }
 
