@@ -2,6 +2,7 @@
 //! nobody else.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use key_migrator_tests::{
     Volume,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 /// What HTTP and TLS still hold goes with their connections, a second after the last request; a new
@@ -108,13 +110,18 @@ async fn nobody_of_the_same_user_reads_its_memory() -> Result<()> {
     let (conf, _database) = ground().await?;
     let program = Program::start_through(&POWERLESS, &conf, ["run"])?;
     program.ready().await?;
-    let other = Command::new(POWERLESS[0])
+    let mut other = Command::new(POWERLESS[0])
         .args(&POWERLESS[1..])
-        .args(["sleep", "600"])
+        .args(["sh", "-c", "echo; read never"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let other = other.id().context("it runs")?;
-    assert!(reads_memory(other).await?, "nothing can be read here");
+    // Before it says something it may not be powerless yet.
+    let said = other.stdout.as_mut().context("an output")?.read_u8().await;
+    said.context("it runs")?;
+    let pid = other.id().context("it runs")?;
+    assert!(reads_memory(pid).await?, "nothing can be read here");
     assert!(!reads_memory(program.pid()).await?);
     let ended = program.terminate().await?;
     assert_eq!(ended.code(), Some(0), "{:#?}", ended.lines);
