@@ -108,14 +108,13 @@ async fn rude(address: &str, n: usize) -> io::Result<()> {
 ///
 /// When it does not come in time.
 pub async fn probe(address: &str, path: &str) -> Result<Duration> {
+    let (client, url) = (http::client(), format!("http://{address}{path}"));
     let began = Instant::now();
     let asking = async {
         loop {
-            let asked = http::client()
-                .get(format!("http://{address}{path}"))
-                .send()
-                .await;
-            let Ok(answer) = asked else { continue };
+            let Ok(answer) = client.get(&url).send().await else {
+                continue;
+            };
             if answer.status() == 200 && answer.text().await.is_ok() {
                 return;
             }

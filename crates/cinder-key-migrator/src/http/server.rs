@@ -16,7 +16,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream, lookup_host};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,10 +26,15 @@ use super::events::Closing;
 use crate::settings::Listen;
 
 /// Most connections at a time; for a further one the oldest is given up.
-const MOST_CONNECTIONS: usize = 64;
+const MOST_CONNECTIONS: usize = 128;
 /// What every connection has before that, so that a crowd does not drive out one another, and a
-/// probe among them, at the speed of our processor.
-const LEAST_TIME: Duration = Duration::from_millis(100);
+/// probe among them, at the speed of our processor. With the number above it is how many a second
+/// are let in: more than two thousand clients that come again each second, or a probe would wait
+/// behind them.
+const LEAST_TIME: Duration = Duration::from_millis(50);
+/// Most who wait to be let in, if the kernel allows it: one who finds the queue full waits for as
+/// long as TCP takes to try again, which is seconds.
+const QUEUE: u32 = 4096;
 /// For the head of a request, and so also the longest time that a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Most bytes that are kept of what a client sends.
@@ -85,9 +90,28 @@ impl Listener {
     }
 }
 
+/// The first address of this name that can be listened at.
 async fn bind_tcp(host: &str, port: u16) -> io::Result<Listener> {
-    let listener = TcpListener::bind((host, port)).await?;
-    listener.into_std().map(Listener::Tcp)
+    let mut failure = io::ErrorKind::NotFound.into();
+    for address in lookup_host((host, port)).await? {
+        match listen_at(address) {
+            Ok(listener) => return listener.into_std().map(Listener::Tcp),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen_at(address: net::SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // As whatever else listens: what is left of an earlier process is in nobody's way.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 async fn bind_unix(path: &Path) -> io::Result<Listener> {
