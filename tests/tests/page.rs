@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use key_migrator_tests::{
-    Chromium, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Services, Signal,
-    Volume,
+    Chromium, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Service, Services,
+    Signal, Volume,
 };
 
 /// A folder that is given here is where pictures of every state are left, to be looked at.
@@ -24,6 +24,9 @@ async fn the_page_follows_the_daemon_through_its_states() -> Result<()> {
         .collect();
     let elsewhere = Volume::on("host2@lvm#lvm");
     let in_the_middle = Volume::on("host1@lvm#lvm").migration_status("migrating");
+    // Nobody beats its heart for as long as the test takes.
+    let service = Service::volume("host1@lvm").last_seen_seconds_ago(-3600);
+    database.insert(&service).await?;
     database.insert(&here[..]).await?;
     database.insert(&elsewhere).await?;
     database.insert(&in_the_middle).await?;
@@ -56,6 +59,12 @@ async fn the_page_follows_the_daemon_through_its_states() -> Result<()> {
     page.shows("volume", "migrating").await?;
     let some = "document.querySelector('#volume-keys progress').value > 8";
     page.browser.until(some).await?;
+    let by_host = "document.querySelector('#everywhere').innerText";
+    let by_host = page.browser.value(by_host).await?.to_string();
+    assert!(
+        by_host.contains("host2@lvm") && by_host.contains("not up"),
+        "{by_host}"
+    );
     page.look_at("migrating").await?;
 
     // The one in the middle of something holds the state.

@@ -60,7 +60,7 @@ impl<C: Clock> CensusKeeper<C> {
             began,
             cost: began.elapsed(),
         });
-        self.latest.send_replace(Some(counted));
+        self.latest.send_replace(Some(counted.clone()));
         Ok(counted)
     }
 
@@ -69,7 +69,7 @@ impl<C: Clock> CensusKeeper<C> {
         let still_true = changed.is_none_or(|changed| changed <= pace.began);
         let too_soon = pace.began.elapsed() < pace.cost * SPACING;
         if still_true && too_soon {
-            *self.latest.borrow()
+            self.latest.borrow().clone()
         } else {
             None
         }

@@ -6,6 +6,7 @@ pub mod conclusion;
 mod concurrency;
 pub mod fixed_key;
 mod gates;
+pub mod host_rows;
 pub mod ids;
 pub mod intents;
 mod inventory;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::host_rows::HostRows;
 use crate::ids::{RowRef, Service};
 use crate::reasons::{Fault, Reason, RowReason, ServiceState};
 use crate::rows::Census;
@@ -140,7 +141,7 @@ pub struct Totals {
 }
 
 /// The global count and when it was made. Its serialised form is `global` in `/v1/status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "CountedJson")]
 pub struct Counted {
     /// When it was counted.
@@ -149,6 +150,9 @@ pub struct Counted {
     pub census: Census,
 }
 
+/// The most places that are told one by one.
+const MOST_HOSTS: usize = 100;
+
 #[derive(Serialize)]
 struct CountedJson {
     counted_at: Timestamp,
@@ -156,6 +160,8 @@ struct CountedJson {
     snapshots: u64,
     backups: u64,
     unowned: UnownedJson,
+    hosts: Vec<HostRows>,
+    more_hosts: u64,
 }
 
 #[derive(Serialize)]
@@ -176,6 +182,8 @@ impl From<Counted> for CountedJson {
                 volumes: census.unowned_volumes,
                 backups: census.unowned_backups,
             },
+            more_hosts: census.by_host.len().saturating_sub(MOST_HOSTS) as u64,
+            hosts: census.by_host.iter().take(MOST_HOSTS).cloned().collect(),
         }
     }
 }

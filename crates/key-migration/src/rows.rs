@@ -1,8 +1,10 @@
 //! What the domain knows of a row: whose it is, what it holds, and whether it may be touched now.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::host_rows::HostRows;
 use crate::ids::{ALL_ZEROS, ResourceKind, RowId, RowRef, SecretId, Service, UserId};
 
 /// The rows that one service of this host owns.
@@ -299,7 +301,7 @@ pub enum SwapOutcome {
 }
 
 /// All rows at zeros in the whole database, whoever owns them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// `volumes` at zeros, not deleted.
     pub volumes: u64,
@@ -313,14 +315,19 @@ pub struct Census {
     pub unowned_backups: u64,
     /// Hosts with a volume or backup service that is up: as many daemons may be counting.
     pub hosts: u64,
+    /// Where the volumes and backups are.
+    pub by_host: Arc<[HostRows]>,
 }
 
 impl Census {
-    /// Whether as many rows are left, whatever services are up.
+    /// Whether as many rows are left, whatever services are up and wherever the rows are.
     #[must_use]
     pub fn counts_the_same(&self, other: &Self) -> bool {
-        let Self { hosts, .. } = *other;
-        Self { hosts, ..*self } == *other
+        let counts = |it: &Self| {
+            let unowned = (it.unowned_volumes, it.unowned_backups);
+            (it.volumes, it.snapshots, it.backups, unowned)
+        };
+        counts(self) == counts(other)
     }
 
     /// Whether nothing at all is left at zeros.

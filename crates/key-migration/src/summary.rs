@@ -54,9 +54,9 @@ impl<C: Clock> Summary<C> {
         changed: Option<Instant>,
     ) -> Result<(), DatabaseError> {
         let counted = self.count(rows, settings, changed).await?;
-        let census = counted.census;
-        let due = self.said.is_none_or(|(said, at)| {
-            changed.is_some_and(|changed| changed > at)
+        let census = counted.census.clone();
+        let due = self.said.as_ref().is_none_or(|(said, at)| {
+            changed.is_some_and(|changed| changed > *at)
                 || !said.counts_the_same(&census)
                 || at.elapsed() >= settings.summary_interval
         });
@@ -64,7 +64,7 @@ impl<C: Clock> Summary<C> {
             messages::summary(&census);
             self.said = Some((census, Instant::now()));
         }
-        if census.is_clear() {
+        if counted.census.is_clear() {
             self.clear_since.get_or_insert(counted);
         } else {
             self.clear_since = None;
@@ -74,25 +74,33 @@ impl<C: Clock> Summary<C> {
 
     /// Whether the last count, if there is one, cannot have seen this many rows of one host.
     pub(crate) fn misses(&self, service: Service, rows: u64) -> bool {
-        let counted = *self.census.subscribe().borrow();
-        let seen = counted.map_or(0, |Counted { census, .. }| match service {
-            Service::Volume => census.volumes,
-            Service::Backup => census.backups,
-        });
+        let counted = self.census.subscribe();
+        let counted = counted.borrow();
+        let seen = counted
+            .as_ref()
+            .map_or(0, |Counted { census, .. }| match service {
+                Service::Volume => census.volumes,
+                Service::Backup => census.backups,
+            });
         self.said.is_none() || seen < rows
     }
 
     /// Whether the last count found nothing at zeros anywhere.
     pub(crate) fn is_clear(&self) -> bool {
-        let latest = *self.census.subscribe().borrow();
-        latest.is_some_and(|counted| counted.census.is_clear())
+        let latest = self.census.subscribe();
+        let latest = latest.borrow();
+        latest
+            .as_ref()
+            .is_some_and(|counted| counted.census.is_clear())
     }
 
     /// Whether nothing was at zeros anywhere in two counts an interval apart, nor since.
     pub(crate) fn is_clear_twice(&self, interval: Duration) -> bool {
         let interval = jiff::SignedDuration::try_from(interval).unwrap_or_default();
-        let latest = *self.census.subscribe().borrow();
-        self.clear_since.zip(latest).is_some_and(|(first, latest)| {
+        let latest = self.census.subscribe();
+        let latest = latest.borrow();
+        let both = self.clear_since.as_ref().zip(latest.as_ref());
+        both.is_some_and(|(first, latest)| {
             latest.census.is_clear()
                 && latest.counted_at.duration_since(first.counted_at) >= interval
         })

@@ -143,6 +143,14 @@ impl Dialect {
         }
     }
 
+    /// What to group by so that rows are together whose columns hold the same text.
+    pub(crate) fn grouped_by_text(self, columns: &[&str]) -> String {
+        match self {
+            Self::MySql => mysql::grouped_by_text(columns),
+            Self::Postgres | Self::Sqlite => columns.join(", "),
+        }
+    }
+
     /// Whether an error says that the user may not, or that something does not exist.
     pub(crate) fn refusal(self, error: &sqlx::Error) -> Option<Refusal> {
         match self {

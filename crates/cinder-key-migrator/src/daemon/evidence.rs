@@ -27,7 +27,7 @@ pub(super) async fn watch(
     let mut complaint = None;
     let mut seen_at_zeros = None;
     loop {
-        let count = *counted.borrow_and_update();
+        let count = counted.borrow_and_update().clone();
         if let Some(Counted { counted_at, census }) = count
             && !census.is_clear()
         {

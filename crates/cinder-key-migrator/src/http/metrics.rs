@@ -224,7 +224,7 @@ impl Page<'_> {
     }
 
     fn global(&mut self, snapshot: &Snapshot) -> fmt::Result {
-        let census = snapshot.global.map(|counted| counted.census);
+        let census = snapshot.global.as_ref().map(|counted| &counted.census);
         let or_unknown = |count: Option<u64>| count.map_or(f64::NAN, float);
         let remaining = [
             ("volume", census.map(|it| it.volumes)),
@@ -247,7 +247,7 @@ impl Page<'_> {
             None,
             snapshot.orphan_secrets,
         )?;
-        let counted_at = snapshot.global.map(|counted| counted.counted_at);
+        let counted_at = snapshot.global.as_ref().map(|counted| counted.counted_at);
         let counted_at = counted_at.map_or(0.0, |at| at.as_duration().as_secs_f64());
         let help = "When rows were last counted on all hosts; 0 for never";
         self.single(

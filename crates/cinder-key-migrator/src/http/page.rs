@@ -23,6 +23,9 @@ use key_migration::verdict::Verdict;
 use super::snapshot::{Snapshot, View};
 use crate::clock::SecondsClock;
 
+/// The most places that are shown one by one: those where most is left.
+const MOST_HOSTS: usize = 12;
+
 /// What a browser may do with anything that is served here.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \

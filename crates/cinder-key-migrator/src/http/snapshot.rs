@@ -97,13 +97,13 @@ impl View {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let services = self.loops.iter();
         let services: Vec<_> = services.map(|one| one.progress.borrow().clone()).collect();
-        let global = *self.counted.borrow();
+        let global = self.counted.borrow().clone();
         Snapshot {
             version: env!("CARGO_PKG_VERSION"),
             host: self.host.borrow().clone(),
             started_at: self.started_at,
             orphan_secrets: services.iter().map(|one| one.totals.orphan_secrets).sum(),
-            fixed_key: self.verdict(global),
+            fixed_key: self.verdict(global.clone()),
             services,
             global,
         }

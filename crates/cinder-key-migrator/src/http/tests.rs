@@ -192,6 +192,8 @@ async fn status_is_what_the_design_shows() {
         "snapshots": 70,
         "backups": 4,
         "unowned": {"volumes": 0, "backups": 0},
+        "hosts": [],
+        "more_hosts": 0,
     });
     assert_eq!(status["global"], global);
     assert_eq!(status["orphan_secrets"], 0);

@@ -138,7 +138,7 @@ pub struct Attested {
 }
 
 /// What the rows themselves say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
     /// The last count over all hosts.
     pub counted: Option<Counted>,
@@ -151,12 +151,12 @@ impl FixedKeyVerdict {
     /// Weighs everything, as of `now`.
     #[must_use]
     pub fn of(rows: Rows, book: &EvidenceBook, now: Timestamp) -> Self {
-        let mut blockers = row_blockers(rows.counted);
+        let mut blockers = row_blockers(rows.counted.as_ref());
         let mut attested = Vec::new();
         for item in Item::ALL.into_iter().skip(4) {
             let attestation = book.attested.get(&item);
             let attestation = attestation.filter(|_| item.may_be_attested());
-            match (weigh(item, rows, book, now), attestation) {
+            match (weigh(item, &rows, book, now), attestation) {
                 (Ok(()), _) => {}
                 (Err(unknown), Some(attestation)) if !unknown.is_found() => {
                     attested.push(Attested {
@@ -182,7 +182,7 @@ impl FixedKeyVerdict {
     }
 }
 
-fn row_blockers(counted: Option<Counted>) -> Vec<Blocker> {
+fn row_blockers(counted: Option<&Counted>) -> Vec<Blocker> {
     let Some(Counted { census, .. }) = counted else {
         return vec![unknown(Item::Volumes, Item::Volumes.not_looked_at().into())];
     };
@@ -209,7 +209,7 @@ fn row_blockers(counted: Option<Counted>) -> Vec<Blocker> {
 }
 
 /// Whether what was seen of an item is enough.
-fn weigh(item: Item, rows: Rows, book: &EvidenceBook, now: Timestamp) -> Result<(), Blocker> {
+fn weigh(item: Item, rows: &Rows, book: &EvidenceBook, now: Timestamp) -> Result<(), Blocker> {
     let Some(seen) = book.seen.get(&item) else {
         return Err(unknown(item, item.not_looked_at().into()));
     };

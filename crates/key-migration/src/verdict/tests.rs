@@ -186,7 +186,7 @@ fn evidence_is_good_for_a_day() {
 fn what_was_verified_before_the_last_swap_is_not_all_there_is() {
     let mut rows = rows(Census::default());
     rows.last_change = Some(now() - 2 * HOUR);
-    assert_eq!(judged(rows, &all_clear()).0, Verdict::Yes);
+    assert_eq!(judged(rows.clone(), &all_clear()).0, Verdict::Yes);
     rows.last_change = Some(now() - HOUR);
     assert_eq!(
         judged(rows, &all_clear()),

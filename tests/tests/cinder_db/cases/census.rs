@@ -1,9 +1,11 @@
 //! What is left in the whole database.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 use key_migration::ports::CinderDatabase as _;
+use key_migration::rows::Census;
 use key_migrator_tests::rows::Value;
 use key_migrator_tests::{Backup, CinderDatabase, Service, Volume};
 use uuid::Uuid;
@@ -64,6 +66,17 @@ pub(crate) async fn the_census_counts_every_host_and_tells_what_no_live_service_
     assert_eq!(census.snapshots, 5);
     assert_eq!((census.backups, census.unowned_backups), (8, 6));
     assert!(!census.is_clear());
+    let told: BTreeSet<_> = by_host(&census).collect();
+    let mut expected = BTreeSet::from([
+        (Some("up@b"), None, 2, 0, true),
+        (Some("up"), None, 0, 2, true),
+        (None, None, 1, 1, false),
+    ]);
+    let volumes = unowned.map(|host| (Some(host.trim_end_matches("#p")), None, 1, 0, false));
+    let backups = ["down", "Up", "up@b", "wrong-binary", "gone"];
+    expected.extend(volumes);
+    expected.extend(backups.map(|host| (Some(host), None, 0, 1, false)));
+    assert_eq!(told, expected);
     let census = db.census(Duration::from_secs(7200)).await?;
     assert_eq!((census.unowned_volumes, census.unowned_backups), (8, 5));
     Ok(())
@@ -96,7 +109,24 @@ pub(crate) async fn the_census_knows_clusters(database: &CinderDatabase) -> Resu
         .await?;
     let census = open(database).census(DOWN_TIME).await?;
     assert_eq!((census.volumes, census.unowned_volumes), (8, 4));
+    let of_c: Vec<_> = by_host(&census)
+        .filter(|(_, cluster, ..)| *cluster == Some("c@b"))
+        .collect();
+    assert_eq!(
+        of_c,
+        [
+            (Some("gone@b"), Some("c@b"), 1, 0, true),
+            (Some("h@b"), Some("c@b"), 1, 0, true),
+        ]
+    );
     Ok(())
+}
+
+fn by_host(census: &Census) -> impl Iterator<Item = (Option<&str>, Option<&str>, u64, u64, bool)> {
+    census.by_host.iter().map(|one| {
+        let (host, cluster) = (one.host.as_deref(), one.cluster.as_deref());
+        (host, cluster, one.volumes, one.backups, one.service_up)
+    })
 }
 
 pub(crate) async fn the_census_counts_hosts_and_not_services(

@@ -93,6 +93,26 @@ struct Global {
     snapshots: u64,
     backups: u64,
     unowned: Unowned,
+    /// Where the volumes and backups are: first those that nobody migrates, then those with most.
+    /// Snapshots are where their volume is.
+    hosts: Vec<HostRows>,
+    /// How many places more there are than the 100 that are told.
+    more_hosts: u64,
+}
+
+/// Rows at zeros at one place.
+#[derive(ToSchema)]
+struct HostRows {
+    /// `host@backend` of volumes, the host alone of backups; null where the rows have none.
+    #[schema(required)]
+    host: Option<String>,
+    /// `cluster@backend`, of volumes only.
+    #[schema(required)]
+    cluster: Option<String>,
+    volumes: u64,
+    backups: u64,
+    /// Whether a Cinder service that is up owns them.
+    service_up: bool,
 }
 
 /// Of these, rows of no service that is up.

@@ -1,3 +1,4 @@
+use key_migration::host_rows::HostRowsBuilder;
 use key_migration::ids::{ResourceKind, RowRef};
 use key_migration::progress::RowTrouble;
 use key_migration::verdict::{Attestation, EvidenceBook, Item};
@@ -34,8 +35,11 @@ fn talkative() -> Process {
         };
         it.troubles = Arc::new(vec![row]);
     });
+    let mut by_host = HostRowsBuilder::default();
+    by_host.add(ResourceKind::Volume, Some("a@b"), Some("c@b"), 1, true);
     let census = Census {
         volumes: 1,
+        by_host: by_host.build(),
         ..Census::default()
     };
     let counted_at = at("2026-11-23T08:01:02Z");

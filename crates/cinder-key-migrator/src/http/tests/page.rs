@@ -1,3 +1,4 @@
+use key_migration::host_rows::HostRowsBuilder;
 use key_migration::ids::{ResourceKind, RowRef};
 use key_migration::progress::RowTrouble;
 use key_migration::verdict::{Attestation, Evidence, EvidenceBook, Finding, Item};
@@ -158,6 +159,11 @@ async fn the_verdict_is_shown_with_what_is_in_its_way_and_who_answers_for_the_re
 async fn what_is_left_everywhere_is_told_by_kind_and_orphans_are_counted() {
     let process = process();
     assert!(shown(&process).await.contains("Not counted yet."));
+    let mut gathered = HostRowsBuilder::default();
+    gathered.add(ResourceKind::Volume, Some("host1@lvm#pool"), None, 32, true);
+    gathered.add(ResourceKind::Backup, Some("host1"), None, 4, true);
+    gathered.add(ResourceKind::Volume, Some("a@b"), Some("c@b"), 2, false);
+    gathered.add(ResourceKind::Volume, None, None, 1, false);
     let census = Census {
         volumes: 35,
         snapshots: 7_000,
@@ -165,6 +171,7 @@ async fn what_is_left_everywhere_is_told_by_kind_and_orphans_are_counted() {
         unowned_volumes: 3,
         unowned_backups: 1,
         hosts: 2,
+        by_host: gathered.build(),
     };
     let counted_at = at("2026-11-23T08:01:02Z");
     process
@@ -178,6 +185,10 @@ async fn what_is_left_everywhere_is_told_by_kind_and_orphans_are_counted() {
         "<th scope=\"row\">volumes</th><td>35</td><td>3</td>",
         "<th scope=\"row\">snapshots</th><td>7,000</td><td></td>",
         "<th scope=\"row\">backups</th><td>4</td><td>1</td>",
+        "<th scope=\"row\"><code>a@b</code>, cluster <code>c@b</code></th><td>2</td><td>0</td><td class=\"bad\">not up</td>",
+        "<th scope=\"row\">no host</th><td>1</td><td>0</td><td class=\"bad\">not up</td>",
+        "<th scope=\"row\"><code>host1@lvm</code></th><td>32</td><td>0</td><td>up</td>",
+        "<th scope=\"row\"><code>host1</code></th><td>0</td><td>4</td><td>up</td>",
         "Counted 2026-11-23 08:01:02 UTC.",
         "Superseded secrets of this host: 2 (<code>cinder-key-migrator orphans list</code>)",
     ] {

@@ -163,6 +163,7 @@ impl World {
             unowned_volumes: count(ResourceKind::Volume, true),
             unowned_backups: count(ResourceKind::Backup, true),
             hosts: self.hosts,
+            ..Census::default()
         }
     }
 
