@@ -31,6 +31,7 @@ pub mod secrets;
 pub mod services;
 pub mod tls;
 pub mod upstream;
+pub mod vault;
 
 pub use chromium::Chromium;
 pub use cinder_conf::CinderConf;

@@ -21,6 +21,8 @@ const PROMTOOL: &str = "/usr/bin/promtool";
 const RULES: &str = "cinder-key-migrator.rules";
 /// How often it scrapes and looks at its rules.
 const INTERVAL: &str = "250ms";
+/// What rules look back over: several scrapes, and several passes of a program that looks each second.
+const MOMENT: &str = "[4s]";
 
 /// It ends when it is dropped.
 #[derive(Debug)]
@@ -206,11 +208,13 @@ pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-/// The rules, without their patience.
+/// The rules, without their patience: what they look back over is a moment, and they wait for nothing.
 fn at_once(rules: &str) -> String {
     let line = |line: &str| match line.split_once("for: ") {
         Some((indentation, _)) if indentation.trim().is_empty() => format!("{indentation}for: 0s"),
-        _ => line.to_owned(),
+        _ => ["[1h]", "[15m]"]
+            .iter()
+            .fold(line.to_owned(), |line, range| line.replace(range, MOMENT)),
     };
     let lines: Vec<_> = rules.lines().map(line).collect();
     lines.join("\n")

@@ -1,5 +1,6 @@
 //! A host of a small cloud, and somebody with a terminal on it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::cinder_conf::CinderConf;
+use crate::cinder_conf::{CinderConf, FIXED_KEY};
 use crate::cloud::{Cloud, User};
 use crate::database::{CinderDatabase, Dialect};
 use crate::program::Program;
@@ -191,6 +192,31 @@ impl<C: Cloud> Scene<C> {
         let ended = program.ended().await;
         let ended = ended.with_context(|| arguments.join(" "))?;
         Ok(Said::new(arguments, ended))
+    }
+
+    /// The configuration of a nova-compute node, in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn nova_conf(&self) -> Result<String> {
+        let path = self.folder.path().join("nova.conf");
+        let text = format!("[key_manager]\nbackend = barbican\nfixed_key = {FIXED_KEY}\n");
+        std::fs::write(&path, text)?;
+        Ok(path.display().to_string())
+    }
+
+    /// A copy of another node's configuration, in a folder of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn other_node(&self, nova_conf: &str) -> Result<PathBuf> {
+        let node = self.folder.path().join("node2");
+        std::fs::create_dir(&node)?;
+        self.conf.write_to(&node)?;
+        std::fs::copy(nova_conf, node.join("nova.conf"))?;
+        Ok(node)
     }
 
     /// Migrates everything on this host.

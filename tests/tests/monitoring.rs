@@ -2,12 +2,16 @@
 //! scrapes a real run, and the dashboard's queries are answered.
 
 use anyhow::{Context, Result, ensure};
+use key_migrator_tests::fault_proxy::{Fault, FaultProxy, Request, Rule};
 use key_migrator_tests::prometheus::{Prometheus, deploy, promtool};
+use key_migrator_tests::rows;
+use key_migrator_tests::vault::Vault as _;
 use key_migrator_tests::{
-    Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Service, Services,
-    Volume,
+    Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Said, Scene, Service,
+    Services, Signal, Volume,
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn the_rules_do_what_their_unit_tests_say() -> Result<()> {
@@ -87,6 +91,146 @@ async fn alerts_fire_and_clear_with_what_they_are_about_and_the_dashboard_is_ans
     prometheus.clears("CinderKeyMigratorAbsent").await?;
     program.terminate().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn what_stands_still_or_fails_or_is_left_is_told_until_it_is_mended_and_the_key_may_go()
+-> Result<()> {
+    let stage = Stage::set().await?;
+    let operator = &stage.operator;
+    let never_answered = Rule::until_healed(Request::Payload, Fault::Drop);
+    let silence = stage.barbican.add(never_answered);
+    let mut program = operator.starts(&["run"])?;
+    let prometheus = Prometheus::scraping(&program).await?;
+
+    // Nothing is refused, and nothing moves.
+    let alert = prometheus.fires("CinderKeyMigrationStalled").await?;
+    assert_eq!(alert["labels"]["service"], "volume");
+    stage.loses_a_race().await?;
+    silence.heal();
+    prometheus.clears("CinderKeyMigrationStalled").await?;
+
+    let alert = prometheus.fires("CinderKeyMigrationOrphanSecrets").await?;
+    assert_eq!(alert["labels"]["severity"], "info");
+    stage.everything_is_a_day_old().await?;
+    let purge = ["orphans", "purge", "--execute"];
+    operator.types(&purge).await?.exits_with(0)?;
+    program.signal(Signal::HUP)?;
+    prometheus.clears("CinderKeyMigrationOrphanSecrets").await?;
+
+    let failing = stage.brings_a_row_of_nobody().await?;
+    let alert = prometheus.fires("CinderKeyMigrationFailing").await?;
+    assert_eq!(alert["labels"]["reason"], "invalid_row");
+    let firing = prometheus.firing().await?;
+    assert_eq!(
+        firing,
+        ["CinderKeyMigrationFailing"],
+        "one fault, one alert"
+    );
+    stage.gives_it_an_owner(failing).await?;
+    prometheus.clears("CinderKeyMigrationFailing").await?;
+
+    program
+        .status_where(|status| status["global"]["volumes"] == 0)
+        .await?;
+    let verify = ["verify", "--all-hosts"];
+    operator.types(&verify).await?.exits_with(0)?;
+    audit_and_attest(operator).await?.exits_with(0)?;
+    prometheus.fires("CinderFixedKeyRemovable").await?;
+    stage.brings_a_row_that_waits().await?;
+    prometheus.clears("CinderFixedKeyRemovable").await?;
+    program.terminate().await?;
+    Ok(())
+}
+
+/// A cloud with one volume on the fixed key, and a Barbican that may fail.
+struct Stage {
+    operator: Scene,
+    barbican: FaultProxy,
+    contested: Volume,
+}
+
+impl Stage {
+    async fn set() -> Result<Self> {
+        let mut operator = Scene::set(RoleWorld::AsShipped, Dialect::MariaDb).await?;
+        let endpoint = operator.cloud.barbican_endpoint();
+        let barbican = FaultProxy::http(&endpoint).await?;
+        let endpoint = barbican.through(&endpoint);
+        operator.conf = operator
+            .conf
+            .set("barbican", "barbican_endpoint", &endpoint);
+        let contested = operator.volume();
+        operator.database.insert(&contested).await?;
+        // Nobody beats its heart for as long as the test takes.
+        let service = Service::volume("host1@lvm").last_seen_seconds_ago(-3600);
+        operator.database.insert(&service).await?;
+        Ok(Self {
+            operator,
+            barbican,
+            contested,
+        })
+    }
+
+    /// Somebody gives the volume another key while ours is being read back, and our secret cannot be
+    /// deleted.
+    async fn loses_a_race(&self) -> Result<()> {
+        self.barbican
+            .add(Rule::once(Request::Delete, Fault::Unavailable));
+        let theirs = format!("encryption_key_id = '{}'", Uuid::new_v4());
+        self.change(&theirs, self.contested.id).await
+    }
+
+    /// Young secrets are never purged.
+    async fn everything_is_a_day_old(&self) -> Result<()> {
+        let Scene { cloud, cinder, .. } = &self.operator;
+        let python = self.operator.services.python();
+        let secrets = python.secrets_of(cloud, cinder).await?;
+        ensure!(secrets.len() == 1, "{secrets:?}");
+        cloud.age(secrets[0].secret_id).await
+    }
+
+    async fn brings_a_row_of_nobody(&self) -> Result<Uuid> {
+        self.change("deleted = 1", self.contested.id).await?;
+        let volume = self.operator.volume().column("user_id", rows::Value::Null);
+        self.operator.database.insert(&volume).await?;
+        Ok(volume.id)
+    }
+
+    async fn gives_it_an_owner(&self, volume: Uuid) -> Result<()> {
+        let owner = format!("user_id = '{}'", self.operator.owner.user_id);
+        self.change(&owner, volume).await
+    }
+
+    /// At zeros, and it stays so: Cinder is at work on it.
+    async fn brings_a_row_that_waits(&self) -> Result<()> {
+        let volume = self.operator.volume().migration_status("migrating");
+        self.operator.database.insert(&volume).await
+    }
+
+    async fn change(&self, columns: &str, volume: Uuid) -> Result<()> {
+        let sql = format!("UPDATE volumes SET {columns} WHERE id = '{volume}'");
+        let changed = self.operator.database.execute(&sql).await?;
+        ensure!(changed == 1, "{sql}");
+        Ok(())
+    }
+}
+
+/// Every configuration, and what only people know.
+async fn audit_and_attest(operator: &Scene) -> Result<Said> {
+    let node = operator.other_node(&operator.nova_conf()?)?;
+    let node = node.display().to_string();
+    let mut audit = vec!["fixed-key", "audit", "--config-tree", &node];
+    audit.extend(["--attested-by", "ada"]);
+    let attested = [
+        "backup_records",
+        "database_dumps",
+        "other_regions",
+        "barbican_backup",
+        "images",
+        "ephemeral_disks",
+    ];
+    audit.extend(attested.iter().flat_map(|item| ["--attest", item]));
+    operator.types(&audit).await
 }
 
 /// Every query, as Grafana would fill it in.

@@ -1,7 +1,7 @@
 //! A newcomer's walk through docs/operations.md, from install to removal, on real services. It is
 //! written to be read: each step is what the document says to type, and what is seen then.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use key_migrator_tests::{
@@ -35,7 +35,7 @@ async fn from_install_to_removal() -> Result<()> {
     database.insert(&operator.backup()).await?;
 
     // 2. Look, change nothing.
-    let nova_conf = nova_conf(&operator)?;
+    let nova_conf = operator.nova_conf()?;
     let check = ["check", "--nova-config-file", &nova_conf];
     let said = operator.types(&check).await?;
     said.exits_with(2)?;
@@ -111,7 +111,7 @@ async fn from_install_to_removal() -> Result<()> {
     said.exits_with(0)?;
 
     // 7. Audit: what nobody has looked at is named, and what only people know is attested.
-    let node = node(&operator, &nova_conf)?;
+    let node = operator.other_node(&nova_conf)?;
     let (cinder_conf, nova_conf) = (node.join("cinder.conf"), node.join("nova.conf"));
     let (cinder_conf, nova_conf) = (shown(&cinder_conf), shown(&nova_conf));
     let audit = [
@@ -183,26 +183,6 @@ async fn from_install_to_removal() -> Result<()> {
     );
     daemon.terminate().await?;
     Ok(())
-}
-
-/// The configuration of a nova-compute node.
-fn nova_conf(operator: &Scene) -> Result<String> {
-    let path = operator.folder.path().join("nova.conf");
-    let key = cinder_conf::FIXED_KEY;
-    std::fs::write(
-        &path,
-        format!("[key_manager]\nbackend = barbican\nfixed_key = {key}\n"),
-    )?;
-    Ok(shown(&path))
-}
-
-/// A copy of another node's configuration.
-fn node(operator: &Scene, nova_conf: &str) -> Result<PathBuf> {
-    let node = operator.folder.path().join("node2");
-    std::fs::create_dir(&node)?;
-    operator.conf.write_to(&node)?;
-    std::fs::copy(nova_conf, node.join("nova.conf"))?;
-    Ok(node)
 }
 
 fn shown(path: &Path) -> String {

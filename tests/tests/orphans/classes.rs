@@ -9,7 +9,7 @@ use key_migrator_tests::{
 use uuid::Uuid;
 
 use crate::orphans;
-use crate::vault::{Author, Vault};
+use key_migrator_tests::vault::{Author, Vault};
 
 const YOUNG: &str = "it is not yet 24 hours old";
 const UNNAMED: &str = "it is deleted only if it is named";

@@ -13,8 +13,8 @@ use migration_ledger::MigrationLedger;
 use sandbox_cloud::{Fault, Operation, Service};
 use uuid::Uuid;
 
-use crate::vault::{Author, Vault as _};
-use crate::{LONG, orphans};
+use crate::orphans;
+use key_migrator_tests::vault::{Author, LONG, Vault as _};
 
 #[tokio::test]
 async fn a_region_that_shares_barbican_and_project_loses_nothing_to_another() -> Result<()> {

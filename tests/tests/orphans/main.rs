@@ -4,17 +4,11 @@
 mod classes;
 mod guards;
 mod races;
-mod vault;
-
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use key_migrator_tests::{CinderConf, Program};
 use serde_json::Value;
 use uuid::Uuid;
-
-/// Longer than nothing younger is deleted.
-const LONG: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What a command said.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use sandbox_cloud::{Fault, Gate, Operation, When};
 use uuid::Uuid;
 
 use crate::orphans;
-use crate::vault::Author;
+use key_migrator_tests::vault::Author;
 
 /// An emulated Barbican whose requests can be held, a real MariaDB whose rows can be locked, and a
 /// superseded secret between them.

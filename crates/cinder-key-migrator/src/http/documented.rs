@@ -142,6 +142,21 @@ fn every_alert_and_every_reason_has_its_entry_in_the_runbook() {
 }
 
 #[test]
+fn the_prometheus_operator_is_given_the_same_rules() {
+    let rules = file("deploy/prometheus/cinder-key-migrator.rules");
+    let groups = rules.lines().skip_while(|line| *line != "groups:");
+    let indented = groups.map(|line| match line {
+        "" => String::new(),
+        line => format!("  {line}"),
+    });
+    let resource = file("deploy/prometheus/prometheusrule.yaml");
+    let spec = resource.lines().skip_while(|line| *line != "spec:");
+    let spec: Vec<_> = spec.skip(1).collect();
+    assert!(!spec.is_empty());
+    assert_eq!(spec, indented.collect::<Vec<_>>());
+}
+
+#[test]
 fn every_alert_leads_to_an_entry_of_the_runbook() {
     let rules = file("deploy/prometheus/cinder-key-migrator.rules");
     let runbook = file("docs/runbook.md").to_lowercase();

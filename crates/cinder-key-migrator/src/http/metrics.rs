@@ -178,6 +178,11 @@ impl Page<'_> {
             "Of these, rows that wait for something that passes",
             |one| float(one.keys.deferred),
         )?;
+        each(
+            "keys_failed",
+            "Of these, rows that failed in the last pass, or in this one",
+            |one| float(one.keys.failed),
+        )?;
         each("keys_in_flight", "Keys that are being worked on", |one| {
             float(one.keys.in_flight)
         })?;

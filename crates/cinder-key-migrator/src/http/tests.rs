@@ -420,6 +420,7 @@ async fn metrics_are_open_metrics_and_those_of_the_design() {
         "global_remaining{resource}",
         "key_failures_total{service,reason}",
         "keys_deferred{service}",
+        "keys_failed{service}",
         "keys_in_flight{service}",
         "keys_migrated_total{service}",
         "keys_remaining{service}",

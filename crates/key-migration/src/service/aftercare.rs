@@ -25,8 +25,17 @@ const MOST_RECHECKED: usize = 100;
 #[derive(Default)]
 pub(super) struct Aftercare {
     rechecked_at: Option<Instant>,
+    /// The operator wants to know: nobody waits for the hour.
+    asked: bool,
     /// The last secret of the round under way.
     after: Option<SecretId>,
+}
+
+impl Aftercare {
+    /// Superseded secrets are looked at again after the next pass.
+    pub(super) fn recheck_soon(&mut self) {
+        self.asked = true;
+    }
 }
 
 impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C, L> {
@@ -83,7 +92,8 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
     async fn recheck_superseded(&mut self, environment: &Environment<M, D>) -> Result<(), Fault> {
         let is_due = |at: Instant| at.elapsed() >= RECHECK_EVERY;
         let began = *self.aftercare.rechecked_at.get_or_insert_with(Instant::now);
-        if self.aftercare.after.is_none() && !is_due(began) {
+        let asked = std::mem::take(&mut self.aftercare.asked);
+        if self.aftercare.after.is_none() && !is_due(began) && !asked {
             return Ok(());
         }
         self.aftercare.rechecked_at = Some(Instant::now());

@@ -188,6 +188,9 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
 
     async fn cycles(&mut self) -> Ending {
         loop {
+            if matches!(self.control.environment.has_changed(), Ok(true)) {
+                self.aftercare.recheck_soon();
+            }
             let environment = self.control.environment.borrow_and_update().clone();
             let heartbeat = Arc::clone(&self.heartbeat);
             let finding = beating(&heartbeat, self.cycle(&environment)).await;

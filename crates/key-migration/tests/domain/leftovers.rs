@@ -160,6 +160,29 @@ async fn what_is_stored_for_a_row_that_has_another_key_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_operator_purged_is_seen_within_the_hour_or_as_soon_as_it_is_asked_for() {
+    for asks in [false, true] {
+        let (cloud, _log) = scene();
+        let (cloud, left) = cloud
+            .with_volumes(2)
+            .with_secret(&volume("v2"), minutes(90));
+        cloud.world().rekey(&volume("v2"), "somebody's key");
+        let daemon = Daemon::start(&cloud, settings(Service::Volume));
+        daemon.works_for(minutes(2)).await;
+        cloud.world().secret(left).deleted = true;
+        daemon.works_for(minutes(5)).await;
+        assert_eq!(daemon.progress().totals.orphan_secrets, 1);
+        if asks {
+            daemon.reconfigure(|_| {});
+            daemon.works_for(minutes(1)).await;
+        } else {
+            daemon.works_for(minutes(60)).await;
+        }
+        assert_eq!(daemon.progress().totals.orphan_secrets, 0, "{asks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_secret_that_another_row_took_over_is_not_counted_as_unused() {
     let (cloud, _log) = scene();
     let (cloud, moved) = cloud

@@ -1,23 +1,37 @@
 //! A Barbican, real or emulated, whose secrets can be made old.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
-use key_migrator_tests::http::Api;
-use key_migrator_tests::real_cloud::issue_token;
-use key_migrator_tests::{Cloud, EmulatedCloud, RealCloud, RoleWorld, Services, User};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use uuid::Uuid;
 
-use crate::LONG;
+use crate::cloud::{Cloud, User};
+use crate::emulated_cloud::EmulatedCloud;
+use crate::http::Api;
+use crate::real_cloud::{RealCloud, issue_token};
+use crate::services::{RoleWorld, Services};
+
+/// Longer than nothing younger is deleted.
+pub const LONG: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What these tests need beyond `Cloud`.
-pub(crate) trait Vault: Cloud {
+pub trait Vault: Cloud {
     /// Lets Barbican believe that the secret was stored a day and an hour ago.
-    async fn age(&self, secret: Uuid) -> Result<()>;
+    ///
+    /// # Errors
+    ///
+    /// When there is no such secret.
+    fn age(&self, secret: Uuid) -> impl Future<Output = Result<()>> + Send;
 
     /// One more user on this user's project that may store secrets.
-    async fn create_colleague(&self, of: &User) -> Result<User>;
+    ///
+    /// # Errors
+    ///
+    /// When Keystone refuses.
+    fn create_colleague(&self, of: &User) -> impl Future<Output = Result<User>> + Send;
 }
 
 impl Vault for RealCloud {
@@ -79,32 +93,51 @@ impl Vault for EmulatedCloud {
 }
 
 /// Somebody who stores secrets.
-pub(crate) struct Author<'a, C> {
+#[derive(Debug)]
+pub struct Author<'a, C> {
     cloud: &'a C,
     api: Api,
 }
 
 impl<'a, C: Vault> Author<'a, C> {
-    pub(crate) async fn new(cloud: &'a C, user: &User) -> Result<Self> {
+    /// This user, with a token.
+    ///
+    /// # Errors
+    ///
+    /// When Keystone refuses.
+    pub async fn new(cloud: &'a C, user: &User) -> Result<Self> {
         let token = issue_token(&Api::anonymous(), &cloud.auth_url(), user).await?;
         let api = Api::anonymous().with_token(token);
         Ok(Self { cloud, api })
     }
 
     /// Stores a key under the name of a row.
-    pub(crate) async fn store_for(&self, kind: &str, row: Uuid) -> Result<Uuid> {
+    ///
+    /// # Errors
+    ///
+    /// When Barbican refuses.
+    pub async fn store_for(&self, kind: &str, row: Uuid) -> Result<Uuid> {
         self.store(&format!("cinder-key-migrator:v1:{kind}:{row}"))
             .await
     }
 
     /// As [`store_for`](Self::store_for), old enough to be deleted.
-    pub(crate) async fn store_old(&self, kind: &str, row: Uuid) -> Result<Uuid> {
+    ///
+    /// # Errors
+    ///
+    /// When Barbican refuses.
+    pub async fn store_old(&self, kind: &str, row: Uuid) -> Result<Uuid> {
         let secret = self.store_for(kind, row).await?;
         self.cloud.age(secret).await?;
         Ok(secret)
     }
 
-    pub(crate) async fn store(&self, name: &str) -> Result<Uuid> {
+    /// Stores a key under this name.
+    ///
+    /// # Errors
+    ///
+    /// When Barbican refuses.
+    pub async fn store(&self, name: &str) -> Result<Uuid> {
         let body = json!({
             "name": name,
             "algorithm": "AES",
@@ -121,14 +154,22 @@ impl<'a, C: Vault> Author<'a, C> {
     }
 
     /// Registers a volume of Cinder's as using it.
-    pub(crate) async fn register_consumer(&self, secret: Uuid) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When Barbican refuses.
+    pub async fn register_consumer(&self, secret: Uuid) -> Result<()> {
         let body = json!({ "service": "cinder", "resource_type": "volume", "resource_id": "7b" });
         let path = format!("/{secret}/consumers");
         self.call(Method::POST, &path, Some(body)).await.map(drop)
     }
 
     /// Which of these are still there.
-    pub(crate) async fn those_left(&self, secrets: &[Uuid]) -> Result<Vec<Uuid>> {
+    ///
+    /// # Errors
+    ///
+    /// When Barbican does not answer.
+    pub async fn those_left(&self, secrets: &[Uuid]) -> Result<Vec<Uuid>> {
         let mut left = Vec::new();
         for &secret in secrets {
             let url = self.url(&format!("/{secret}"));
