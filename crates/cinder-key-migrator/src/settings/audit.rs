@@ -28,6 +28,8 @@ pub(crate) struct AuditConfig {
     pub(crate) cells: Vec<Cell>,
     /// `[key_manager] fixed_key`, where this host still has it.
     pub(crate) fixed_key: Option<Arc<FixedKey>>,
+    /// Every option of this host as it was read, one line each; secrets are not shown.
+    pub(crate) options: Vec<String>,
 }
 
 /// Reads what the audit looks at: this host's cinder.conf, and the `nova.conf` of each cell.
@@ -58,6 +60,7 @@ pub(crate) fn read_audit(origin: &Origin, nova: &[PathBuf]) -> Result<AuditConfi
             backups: backups?,
             cells: cells?,
             fixed_key: key_manager?.fixed_key,
+            options: conf.settings().map(|setting| setting.to_string()).collect(),
         })
     };
     faults.unless_any(audit())

@@ -32,6 +32,9 @@ use crate::settings::{self, AuditConfig, Faults};
 pub(crate) fn run(command: Audit) -> Result<ExitCode, Failure> {
     let config = settings::read_audit(&command.origin, &command.nova_config_files)?;
     let _logging = start_logging(&config.records)?;
+    for option in &config.options {
+        tracing::debug!("{option}");
+    }
     block_on(async {
         let auditor = Auditor::new(config)?;
         auditor.attest(&command)?;
