@@ -314,6 +314,7 @@ mod tests {
             include_str!("../../../../docs/operations.md"),
             include_str!("../../../../README.md"),
             include_str!("../../../../docs/runbook.md"),
+            include_str!("../../../../docs/upgrade.md"),
             include_str!("../../../../deploy/README.md"),
             include_str!("../../../../deploy/prometheus/cinder-key-migrator.rules"),
         ];
