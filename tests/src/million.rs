@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::database::CinderDatabase;
 use crate::rows::{Backup, Volume};
@@ -118,14 +118,20 @@ async fn analysed(database: &CinderDatabase, table: &str) -> Result<()> {
 
 /// Waits for something, and tells beside it the most anonymous memory that a process had
 /// meanwhile, in KiB.
-pub async fn peak_rss_anon<T>(pid: u32, something: impl Future<Output = T>) -> (T, u64) {
+///
+/// # Errors
+///
+/// When its memory was never seen.
+pub async fn peak_rss_anon<T>(pid: u32, something: impl Future<Output = T>) -> Result<(T, u64)> {
     let mut something = std::pin::pin!(something);
     let mut peak = 0;
     loop {
+        // It may have ended a moment ago.
         peak = peak.max(rss_anon(pid).unwrap_or_default());
         let is_done = tokio::time::timeout(LOOK_EVERY, &mut something).await;
         if let Ok(done) = is_done {
-            return (done, peak);
+            ensure!(peak > 0, "the memory of process {pid} was never seen");
+            return Ok((done, peak));
         }
     }
 }

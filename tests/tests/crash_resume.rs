@@ -1,14 +1,13 @@
 //! Going on after a crash costs nothing in proportion to the table.
 
 use std::io::Write as _;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use key_migrator_tests::crash::{LargeRun, migrated};
 use key_migrator_tests::million;
 use key_migrator_tests::{Program, Services};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const ROWS: u32 = 1_000_000;
 
@@ -65,13 +64,8 @@ async fn after_a_kill_among_a_million_rows_no_secret_is_stored_twice() -> Result
 
 /// The most anonymous memory that the program takes meanwhile, in KiB.
 async fn peak_until(program: &Program, done: impl Future<Output = ()>) -> Result<u64> {
-    let mut done = pin!(timeout(DEADLINE, done));
-    let mut peak = 0;
-    loop {
-        peak = peak.max(million::rss_anon(program.pid())?);
-        tokio::select! {
-            done = &mut done => return done.map(|()| peak).context("no end"),
-            () = sleep(Duration::from_millis(20)) => {}
-        }
-    }
+    let done = timeout(DEADLINE, done);
+    let (done, peak) = million::peak_rss_anon(program.pid(), done).await?;
+    done.context("no end")?;
+    Ok(peak)
 }

@@ -60,7 +60,7 @@ async fn peak_of_audit(house: &House<EmulatedCloud>, all: u32) -> Result<u64> {
     let mut program = house.scene.starts(&["fixed-key", "audit"])?;
     let pid = program.pid();
     let done = program.line_within("fixed key must stay", Duration::from_secs(500));
-    let (done, peak) = peak_rss_anon(pid, done).await;
+    let (done, peak) = peak_rss_anon(pid, done).await?;
     let done = done?;
     writeln!(
         std::io::stdout(),

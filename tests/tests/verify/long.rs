@@ -19,7 +19,7 @@ async fn a_million_rows_of_each_kind_are_walked_in_little_memory() -> Result<()>
     let mut program = scene.starts(&arguments)?;
     let pid = program.pid();
     let done = program.line_within("\"findings_total\"", Duration::from_secs(900));
-    let (done, peak) = million::peak_rss_anon(pid, done).await;
+    let (done, peak) = million::peak_rss_anon(pid, done).await?;
     done?;
     let said = said::Said::new(&arguments, program.ended().await?);
     let said = Said::read(&said)?;

@@ -6,13 +6,11 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use key_migrator_tests::crowd::Crowd;
 use key_migrator_tests::{Program, Services, million};
-use tokio::time::sleep;
 
 use crate::Arguments;
 use crate::cpu::Cpu;
 use crate::delayed::ground;
 use crate::limit::per_second;
-use crate::million::LOOK;
 use crate::pages::{PageTimes, Reader};
 use crate::run::{DONE, PATIENCE, Run};
 use crate::services::Started;
@@ -81,19 +79,9 @@ async fn turn(started: &Started, clients: usize) -> Result<Turn> {
     let reader = Reader::coming_anew(&address, PAGES);
     let before = Cpu::now(started.pid()?, pid)?;
     let began = std::time::Instant::now();
-    let mut peak = 0;
-    let memory = async {
-        loop {
-            peak = peak.max(million::rss_anon(pid)?);
-            sleep(LOOK).await;
-        }
-        #[expect(unreachable_code, reason = "it gives the block its type")]
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        line = program.line_within(DONE, PATIENCE) => drop(line?),
-        failed = memory => failed?,
-    }
+    let done = program.line_within(DONE, PATIENCE);
+    let (done, peak) = million::peak_rss_anon(pid, done).await?;
+    done?;
     let pages = reader.stop().await?;
     drop(crowd);
     let cpu = Cpu::now(started.pid()?, pid)?.since(&before);

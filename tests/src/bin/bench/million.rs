@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use key_migrator_tests::{CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, million};
 use sqlx::{ConnectOptions, MySqlConnection, Row};
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::Arguments;
 use crate::pages::{PAGES, Reader};
@@ -19,9 +19,6 @@ use crate::spread::Spread;
 const AT_ZEROS: u32 = 1_000;
 
 const PATIENCE: Duration = Duration::from_secs(900);
-
-/// How often memory is looked at.
-pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Measures, and tells as Markdown.
 pub(crate) async fn measure(arguments: &Arguments) -> Result<String> {
@@ -87,19 +84,9 @@ async fn tell_run(text: &mut String, conf: &CinderConf) -> Result<()> {
     program.line("Migrating volume").await?;
     let first = started.elapsed();
     let reader = Reader::start(&url);
-    let mut peak = 0;
-    let memory = async {
-        loop {
-            peak = peak.max(million::rss_anon(pid)?);
-            sleep(LOOK).await;
-        }
-        #[expect(unreachable_code, reason = "it gives the block its type")]
-        anyhow::Ok(())
-    };
-    tokio::select! {
-        line = program.line_within("There are still 1 volume(s)", PATIENCE) => drop(line?),
-        failed = memory => failed?,
-    }
+    let done = program.line_within("There are still 1 volume(s)", PATIENCE);
+    let (done, peak) = million::peak_rss_anon(pid, done).await?;
+    done?;
     let took = started.elapsed();
     let pages = reader.stop().await?;
     let (_, metrics) = program.page("/metrics").await?;

@@ -58,6 +58,32 @@ struct Burst {
     ends: Instant,
 }
 
+/// What happens to requests of Barbican and of the database alike.
+const FAULTS: [Fault; 9] = [
+    Fault::Unavailable,
+    Fault::FailAfter,
+    Fault::ResetBefore,
+    Fault::ResetAfter,
+    Fault::ReplyLost,
+    Fault::Truncate,
+    Fault::HalfClose,
+    Fault::Drop,
+    Fault::Delay(SLOW),
+];
+
+/// Each fault on each kind of request, and the service away.
+fn failures(requests: &[Request], faults: impl IntoIterator<Item = Fault>) -> Vec<Failure> {
+    let each = faults.into_iter().flat_map(|fault| {
+        requests
+            .iter()
+            .map(move |request| Failure::Each(*request, fault))
+    });
+    [Failure::Away, Failure::Away]
+        .into_iter()
+        .chain(each)
+        .collect()
+}
+
 impl Weather {
     pub(crate) fn new(time: Duration, seed: u64) -> Self {
         Self {
@@ -93,50 +119,21 @@ impl Weather {
     }
 
     pub(crate) async fn barbican(&self, proxy: &FaultProxy) -> Result<Told> {
-        let mut failures = vec![Failure::Away, Failure::Away];
-        for fault in [
-            Fault::Unavailable,
-            Fault::FailAfter,
-            Fault::ResetBefore,
-            Fault::ResetAfter,
-            Fault::ReplyLost,
-            Fault::Truncate,
-            Fault::HalfClose,
-            Fault::Drop,
-            Fault::Late,
-            Fault::Delay(SLOW),
-        ] {
-            for request in [
-                Request::Any,
-                Request::Store,
-                Request::SetReaders,
-                Request::Payload,
-            ] {
-                failures.push(Failure::Each(request, fault));
-            }
-        }
+        let requests = [
+            Request::Any,
+            Request::Store,
+            Request::SetReaders,
+            Request::Payload,
+        ];
+        let failures = failures(&requests, FAULTS.into_iter().chain([Fault::Late]));
         self.storm("Barbican", 2, proxy, &failures).await
     }
 
     /// Not with answers that come after the program has given up: it waits half a minute for a
     /// transaction, and five for a count, which is longer than the calm.
     pub(crate) async fn mariadb(&self, proxy: &FaultProxy) -> Result<Told> {
-        let mut failures = vec![Failure::Away, Failure::Away];
-        for fault in [
-            Fault::Unavailable,
-            Fault::FailAfter,
-            Fault::ResetBefore,
-            Fault::ResetAfter,
-            Fault::ReplyLost,
-            Fault::Truncate,
-            Fault::HalfClose,
-            Fault::Drop,
-            Fault::Delay(SLOW),
-        ] {
-            for request in [Request::Any, Request::Update, Request::Commit] {
-                failures.push(Failure::Each(request, fault));
-            }
-        }
+        let requests = [Request::Any, Request::Update, Request::Commit];
+        let failures = failures(&requests, FAULTS);
         self.storm("MariaDB", 3, proxy, &failures).await
     }
 
