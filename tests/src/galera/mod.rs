@@ -65,8 +65,10 @@ impl Galera {
         let mut nodes = Vec::new();
         for number in 0..NODES {
             let data = folder.path().join(format!("node{number}"));
-            std::fs::create_dir(&data)?;
-            chown(&data, Some(owner.0), Some(owner.1))?;
+            for folder in [&data, &temporary(&data)] {
+                std::fs::create_dir(folder)?;
+                chown(folder, Some(owner.0), Some(owner.1))?;
+            }
             nodes.push(Node {
                 data,
                 mysql: free_port()?,
@@ -126,6 +128,7 @@ impl Galera {
         let data = &self.nodes[number].data;
         let mut command = as_user(USER, "mariadb-install-db");
         command
+            .env("TMPDIR", temporary(data))
             .args(["--no-defaults", "--auth-root-authentication-method=normal"])
             .args(["--skip-test-db", "--force"])
             .arg(format!("--datadir={}", data.display()));
@@ -184,6 +187,7 @@ impl Galera {
             .collect();
         let mut command = as_user(USER, MARIADBD);
         command
+            .env("TMPDIR", temporary(&node.data))
             .args([
                 "--no-defaults",
                 "--bind-address=127.0.0.1",
@@ -251,6 +255,12 @@ impl Drop for Running {
         // The group may outlive its leader, which a state transfer would.
         let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
     }
+}
+
+/// Where the node with this data folder has its temporary tables. A server that starts clears that
+/// folder, of others' tables too.
+fn temporary(data: &Path) -> PathBuf {
+    data.with_extension("tmp")
 }
 
 /// A command as this user, that ends with this process, with nothing of its environment but the

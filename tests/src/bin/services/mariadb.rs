@@ -1,6 +1,6 @@
 //! A private MariaDB server on a data folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -34,6 +34,7 @@ pub(crate) async fn version() -> Result<String> {
 pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Result<()> {
     let mut command = isolated_command("mariadb-install-db", data);
     command
+        .env("TMPDIR", temporary(data)?)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))
         .args([
@@ -55,6 +56,7 @@ pub(crate) async fn install(data: &Path, logs: &Path, root_password: &str) -> Re
 pub(crate) async fn start(data: &Path, logs: &Path, access: &MariaDb) -> Result<Process> {
     let mut command = isolated_command(MARIADBD, data);
     command
+        .env("TMPDIR", temporary(data)?)
         .env("LD_PRELOAD", NO_SYNC)
         .args([
             "--no-defaults",
@@ -83,6 +85,14 @@ pub(crate) async fn start(data: &Path, logs: &Path, access: &MariaDb) -> Result<
         .ready(async || options.connect().await.is_ok())
         .await?;
     Ok(server)
+}
+
+/// Where the server with this data folder has its temporary tables. A server that starts clears that
+/// folder, of others' tables too.
+fn temporary(data: &Path) -> Result<PathBuf> {
+    let folder = data.with_extension("tmp");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// Stops a server in order, so that its data folder can be copied.

@@ -19,7 +19,7 @@ const INIT: &str = "CREATE DATABASE cinder;\n\
     CREATE TABLE cinder.backups (id VARCHAR(36) PRIMARY KEY, host VARCHAR(255), \
     deleted TINYINT NOT NULL, encryption_key_id VARCHAR(36)) ENGINE = InnoDB;\n\
     INSERT INTO cinder.backups VALUES \
-    ('a', 'h', 0, '00000000-0000-0000-0000-000000000000');\n\
+    ('a', 'h', 0, '00000000-0000-0000-0000-000000000000');\nCOMMIT;\n\
     CREATE USER cinder@'%' IDENTIFIED BY 'hunter2';\n\
     GRANT SELECT ON cinder.* TO cinder@'%';\n\
     CREATE USER certified@'%' IDENTIFIED BY 'hunter2' REQUIRE X509;\n\
@@ -43,10 +43,22 @@ impl Server {
         Self::run(None, &["--skip-ssl".to_owned()])
     }
 
+    /// One that commits nothing unless it is asked to.
+    pub(crate) fn without_autocommit() -> Result<Self> {
+        Self::run(
+            None,
+            &["--skip-ssl".to_owned(), "--autocommit=0".to_owned()],
+        )
+    }
+
     fn run(certified: Option<&Certified>, options: &[String]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
+        // A server that starts clears its folder for temporary tables, of others' tables too.
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary)?;
         let made = Command::new("mariadb-install-db")
+            .env("TMPDIR", &temporary)
             .args(["--no-defaults", "--user=root", "--skip-test-db", "--force"])
             .arg("--auth-root-authentication-method=normal")
             .arg(format!("--datadir={}", data.display()))
@@ -62,6 +74,7 @@ impl Server {
         let port = free_port()?;
         let mut command = Command::new(MARIADBD);
         command
+            .env("TMPDIR", &temporary)
             .args(["--no-defaults", "--user=root", "--skip-name-resolve"])
             .args(["--bind-address=127.0.0.1", "--pid-file=pid"])
             .arg(format!("--port={port}"))
@@ -107,11 +120,17 @@ impl Server {
     /// Lets it show this certificate from now on.
     pub(crate) async fn present(&self, certified: &Certified) -> Result<()> {
         place(certified, self.folder.path())?;
+        sqlx::raw_sql("FLUSH SSL")
+            .execute(&mut self.root().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// A connection of the administrator.
+    pub(crate) async fn root(&self) -> Result<MySqlConnection> {
         let options = MySqlConnectOptions::new().username("root");
         let options = options.socket(socket(&self.folder));
-        let mut connection = MySqlConnection::connect_with(&options).await?;
-        sqlx::raw_sql("FLUSH SSL").execute(&mut connection).await?;
-        Ok(())
+        Ok(MySqlConnection::connect_with(&options).await?)
     }
 
     /// The URL for this user, `cinder` if it is empty, with these parameters.

@@ -1,8 +1,6 @@
 //! Databases that speak TLS with certificates of a private authority: which parameters of the URL
 //! are needed, and what is said where they are wrong.
 
-mod mariadb;
-
 use anyhow::{Context as _, Result};
 use cinder_db::{CinderDb, ConnectionConfig};
 use key_migration::ports::{CinderDatabase as _, DatabaseError};
@@ -13,7 +11,7 @@ use key_migrator_tests::tls::{Authority, Certified, TlsFront, Validity};
 use key_migrator_tests::{CinderDatabase, Dialect};
 use secrecy::SecretString;
 
-use mariadb::Server;
+use crate::mariadb::Server;
 
 /// Asks the database at this URL.
 async fn ask(url: String) -> Result<u64, DatabaseError> {
