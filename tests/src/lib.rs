@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod crash;
 pub mod crowd;
 pub mod database;
+pub mod deploy;
 pub mod emulated_cloud;
 pub mod fault_proxy;
 pub mod free_port;

@@ -1,7 +1,7 @@
 //! A real Prometheus that scrapes programs under test, with the rules and the scrape snippet that are
 //! shipped; only their times are shorter.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::deploy;
 use crate::free_port::free_port;
 use crate::http;
 use crate::program::{DEADLINE, Program};
@@ -40,9 +41,10 @@ impl Prometheus {
     /// When it does not start.
     pub async fn scraping(program: &Program) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let rules = std::fs::read_to_string(deploy().join("prometheus").join(RULES))?;
+        let rules = std::fs::read_to_string(deploy::folder().join("prometheus").join(RULES))?;
         std::fs::write(folder.path().join(RULES), at_once(&rules))?;
-        let snippet = std::fs::read_to_string(deploy().join("prometheus/scrape-static.yml"))?;
+        let snippet =
+            std::fs::read_to_string(deploy::folder().join("prometheus/scrape-static.yml"))?;
         let target = program.url().trim_start_matches("http://");
         let configuration = folder.path().join("prometheus.yml");
         std::fs::write(&configuration, scraping(&snippet, target)?)?;
@@ -200,12 +202,6 @@ pub async fn promtool(folder: &Path, arguments: &[&str]) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
-}
-
-/// What operators copy.
-#[must_use]
-pub fn deploy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
 /// The rules, without their patience: what they look back over is a moment, and they wait for nothing.

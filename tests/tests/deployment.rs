@@ -1,12 +1,12 @@
 //! `deploy/`: what operators copy is well-formed, hardened, and lets two daemons run on one host.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
+use key_migrator_tests::deploy;
 use key_migrator_tests::free_port::free_port;
-use key_migrator_tests::prometheus::deploy;
 use key_migrator_tests::{
     Backup, CinderConf, CinderDatabase, Cloud, Dialect, Program, RoleWorld, Service, Services,
     Volume, program,
@@ -19,7 +19,7 @@ const EXPOSURE: u32 = 15;
 /// Every file below `deploy/` with this ending.
 fn files(ending: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![deploy()];
+    let mut folders = vec![deploy::folder()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
@@ -134,22 +134,9 @@ async fn system_calls(set: &str) -> Result<BTreeSet<String>> {
 #[tokio::test]
 async fn manifests_are_hardened_and_their_probes_know_no_role() -> Result<()> {
     let python = Services::from_env().python();
-    let folder = deploy().display().to_string();
+    let folder = deploy::folder().display().to_string();
     assert_eq!(python.run("deployment_files.py", &folder).await?, "");
     Ok(())
-}
-
-/// `key = value` lines of a unit or configuration file, the values of each key.
-fn options(path: &Path) -> Result<BTreeMap<String, Vec<String>>> {
-    let text = std::fs::read_to_string(path)?;
-    let mut options: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        if let Some((key, value)) = line.split_once('=') {
-            let values = options.entry(key.trim().to_owned()).or_default();
-            values.push(value.trim().to_owned());
-        }
-    }
-    Ok(options)
 }
 
 #[test]
@@ -158,7 +145,7 @@ fn quadlets_are_hardened_and_do_not_collide() -> Result<()> {
     assert_eq!(quadlets.len(), 6);
     let mut of_folder: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for path in quadlets {
-        let options = options(&path)?;
+        let options = deploy::options(&path)?;
         let is = |key: &str, value: &str| -> Result<()> {
             let values = options.get(key).cloned().unwrap_or_default();
             ensure!(values == [value], "{}: {key} is {values:?}", path.display());
@@ -218,8 +205,8 @@ async fn two_daemons_on_one_host_do_not_collide_with_the_files_that_are_shipped(
     let mut programs = Vec::new();
     let mut shipped = BTreeSet::new();
     for service in ["volume", "backup"] {
-        let file = deploy().join(format!("systemd/key-migrator-{service}.conf"));
-        let own = options(&file)?;
+        let file = deploy::folder().join(format!("systemd/key-migrator-{service}.conf"));
+        let own = deploy::options(&file)?;
         let (listen, state) = (&own["listen"][0], &own["state_dir"][0]);
         ensure!(shipped.insert(listen.clone()) && shipped.insert(state.clone()));
         // The same file, below another root and on a port that is free here.
@@ -258,9 +245,9 @@ async fn two_daemons_on_one_host_do_not_collide_with_the_files_that_are_shipped(
 
 #[test]
 fn every_file_says_what_it_is_for_and_is_listed() -> Result<()> {
-    let listing = std::fs::read_to_string(deploy().join("README.md"))?;
+    let listing = std::fs::read_to_string(deploy::folder().join("README.md"))?;
     for path in files("")? {
-        let name = path.strip_prefix(deploy())?.display().to_string();
+        let name = path.strip_prefix(deploy::folder())?.display().to_string();
         if name == "README.md" {
             continue;
         }

@@ -2,8 +2,9 @@
 //! scrapes a real run, and the dashboard's queries are answered.
 
 use anyhow::{Context, Result, ensure};
+use key_migrator_tests::deploy;
 use key_migrator_tests::fault_proxy::{Fault, FaultProxy, Request, Rule};
-use key_migrator_tests::prometheus::{Prometheus, deploy, promtool};
+use key_migrator_tests::prometheus::{Prometheus, promtool};
 use key_migrator_tests::rows;
 use key_migrator_tests::vault::Vault as _;
 use key_migrator_tests::{
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 #[tokio::test]
 async fn the_rules_do_what_their_unit_tests_say() -> Result<()> {
-    let folder = deploy().join("prometheus");
+    let folder = deploy::folder().join("prometheus");
     promtool(&folder, &["check", "rules", "cinder-key-migrator.rules"]).await?;
     promtool(&folder, &["test", "rules", "cinder-key-migrator.test.yml"]).await?;
     for snippet in ["scrape-static.yml", "scrape-kolla-ansible.yml"] {
@@ -235,7 +236,7 @@ async fn audit_and_attest(operator: &Scene) -> Result<Said> {
 
 /// Every query, as Grafana would fill it in.
 async fn the_dashboard_is_answered(prometheus: &Prometheus) -> Result<()> {
-    let path = deploy().join("grafana/cinder-key-migrator.json");
+    let path = deploy::folder().join("grafana/cinder-key-migrator.json");
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
     let panels = dashboard["panels"].as_array().context("panels")?;
     let mut queries = 0;
