@@ -48,6 +48,7 @@ impl Chromium {
             .args(["--disable-background-networking", "--no-proxy-server"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .env("HOME", profile.path())
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
