@@ -114,10 +114,6 @@ impl Intents {
         now: Instant,
         wall_clock: Timestamp,
     ) {
-        let after = |since: Timestamp, wait: Duration| {
-            let passed = Duration::try_from(wall_clock.duration_since(since)).unwrap_or_default();
-            now + wait.saturating_sub(passed)
-        };
         for open in &known.open {
             let row = &open.row;
             if self.kept.contains_key(row) || self.parked.contains_key(row) {
@@ -134,7 +130,8 @@ impl Intents {
             self.superseded.insert(*secret, row.clone());
         }
         for (row, since) in &known.second_looks {
-            let look = LateLook::at(after(*since, LATE_LOOK));
+            let passed = Duration::try_from(wall_clock.duration_since(*since)).unwrap_or_default();
+            let look = LateLook::at(now + LATE_LOOK.saturating_sub(passed));
             self.late_looks.entry(row.clone()).or_insert(look);
         }
     }

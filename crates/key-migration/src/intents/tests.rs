@@ -293,6 +293,22 @@ fn a_late_look_is_made_early_once_and_for_the_last_time_when_it_is_due() {
 }
 
 #[test]
+fn a_late_look_of_a_former_run_is_due_when_it_was() {
+    let now = Instant::now();
+    let passed = Duration::from_secs(3600);
+    let mut intents = Intents::default();
+    let known = Recollection {
+        second_looks: vec![(row("a"), Timestamp::UNIX_EPOCH)],
+        ..Recollection::default()
+    };
+    intents.recall(&known, WAIT, now, Timestamp::UNIX_EPOCH + passed);
+    let due = now + LATE_LOOK.saturating_sub(passed);
+    let before = due.checked_sub(Duration::from_secs(1)).expect("in range");
+    assert_eq!(intents.late_looks(false, before), []);
+    assert_eq!(intents.late_looks(false, due), [row("a")]);
+}
+
+#[test]
 fn a_payload_that_is_wrong_is_remembered_until_it_is_not() {
     let mut intents = Intents::default();
     intents.set_mismatch(&row("a"), secret(1));
