@@ -31,8 +31,9 @@ fn without() -> String {
 /// A file that is edited, by itself or mounted over another.
 struct Edited {
     file: PathBuf,
-    folder: TempDir,
+    /// Before the folder, which cannot be removed while it is there.
     _mounted: Option<Mounted>,
+    folder: TempDir,
 }
 
 impl Edited {
