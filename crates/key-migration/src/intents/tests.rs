@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::conclusion::Concluded;
 use crate::ledger::OpenIntent;
+use crate::machine::KeyEnd;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -136,6 +138,19 @@ fn a_row_is_open_by_any_of_three_things() {
     intents.add_leftover(&row("c"), &stored_secret(2, Duration::ZERO), now);
     assert!(intents.is_open(&row("c")) && !intents.has_no_leftovers());
     assert!(!intents.is_parked(&row("c")));
+}
+
+#[test]
+fn a_row_whose_name_may_be_looked_up_from_now_on_is_among_the_open_ones() {
+    let now = Instant::now();
+    let mut intents = Intents::default();
+    intents.keep(&row("kept"), Candidate::found(secret(1)));
+    intents.park(&row("parked"), WAIT, now);
+    let open = |at| intents.open_rows(row("kept").kind, at);
+    let just_before = (now + WAIT).checked_sub(Duration::from_nanos(1));
+    assert_eq!(open(just_before.expect("in range")), [row("kept")]);
+    assert_eq!(open(now + WAIT), [row("kept"), row("parked")]);
+    assert_eq!(open(now + WAIT * 2), [row("kept"), row("parked")]);
 }
 
 #[test]
@@ -293,6 +308,28 @@ fn a_late_look_is_made_early_once_and_for_the_last_time_when_it_is_due() {
 }
 
 #[test]
+fn a_secret_that_is_not_fit_is_forgotten_if_it_was_found_and_looked_for_if_it_was_stored() {
+    let now = Instant::now();
+    let here = Candidate::stored(secret(1), now);
+    let in_doubt = Candidate {
+        swap_in_doubt: true,
+        ..here
+    };
+    for (candidate, start) in [
+        (Candidate::found(secret(1)), Start::Store),
+        (in_doubt, Start::Store),
+        (here, Start::LookUp),
+    ] {
+        let mut intents = Intents::default();
+        intents.keep(&row("a"), candidate);
+        let end = KeyEnd::NotAdoptable(candidate);
+        let concluded = intents.conclude(&row("a"), &[], &end, WAIT, now);
+        assert_eq!(concluded, Concluded::default());
+        assert_eq!(intents.start(&row("a"), now), start, "{candidate:?}");
+    }
+}
+
+#[test]
 fn a_late_look_of_a_former_run_is_due_when_it_was() {
     let now = Instant::now();
     let passed = Duration::from_secs(3600);
@@ -302,7 +339,7 @@ fn a_late_look_of_a_former_run_is_due_when_it_was() {
         ..Recollection::default()
     };
     intents.recall(&known, WAIT, now, Timestamp::UNIX_EPOCH + passed);
-    let due = now + LATE_LOOK.saturating_sub(passed);
+    let due = now + Duration::from_secs(23 * 3600);
     let before = due.checked_sub(Duration::from_secs(1)).expect("in range");
     assert_eq!(intents.late_looks(false, before), []);
     assert_eq!(intents.late_looks(false, due), [row("a")]);

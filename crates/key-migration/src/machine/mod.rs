@@ -495,3 +495,6 @@ impl KeyMachine {
             .expect("no step about a secret is asked for before there is one")
     }
 }
+
+#[cfg(test)]
+mod tests;
