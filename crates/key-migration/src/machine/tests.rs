@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ports::SecretError;
-use crate::rows::{RowStatus, SwapOutcome};
+use crate::rows::{FreshVolume, RowStatus, SwapOutcome};
 
 fn secret(number: u128) -> SecretId {
     SecretId::new(Uuid::from_u128(number)).expect("not nil")
@@ -28,14 +28,18 @@ fn backup(task: Task) -> KeyMachine {
     KeyMachine::new(row, task, Vec::new())
 }
 
-fn at_zeros() -> Answer {
-    Answer::Row(Some(FreshRow {
+fn fresh() -> FreshRow {
+    FreshRow {
         key: RowKey::AllZeros,
         status: RowStatus::default(),
         user_id: Some("owner".into()),
         dependent_users: BTreeSet::new(),
         volume: None,
-    }))
+    }
+}
+
+fn at_zeros() -> Answer {
+    Answer::Row(Some(fresh()))
 }
 
 /// A key whose secret was found, and which is ready for the swap; its payload was read at `now`.
@@ -109,4 +113,68 @@ fn what_was_found_is_told_of_once_it_is_known_who_refers_to_it() {
     let referred = BTreeSet::from([secret(1)]);
     assert_eq!(key.hear(Answer::Referred(referred), now), None);
     assert_eq!(key.found(), [stored_secret(2)]);
+}
+
+#[test]
+fn a_secret_that_another_run_stored_is_adopted_when_it_is_an_hour_old_and_waited_for_before() {
+    let now = Instant::now();
+    let hour = Duration::from_secs(3600);
+    for (age, is_adopted) in [(hour, true), (hour - Duration::from_nanos(1), false)] {
+        let mut key = backup(Task::StoreAndSwitch);
+        let unknown = StoredSecret {
+            age,
+            ..stored_secret(2)
+        };
+        for answer in [
+            at_zeros(),
+            Answer::Intended(vec![secret(1)]),
+            Answer::Found(vec![unknown]),
+        ] {
+            assert_eq!(key.hear(answer, now), None);
+        }
+        let end = key.hear(Answer::Referred(BTreeSet::new()), now);
+        if is_adopted {
+            assert_eq!((end, key.step()), (None, Step::ReadRow));
+            assert_eq!(key.hear(at_zeros(), now), None);
+            assert_eq!(key.step(), Step::ReadPayload(secret(2)));
+        } else {
+            assert!(
+                matches!(
+                    end,
+                    Some(KeyEnd::Deferred {
+                        reason: RowReason::UnknownOutcome,
+                        ..
+                    })
+                ),
+                "{end:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_lets_its_user_read_the_volumes_secret_and_takes_nobody_off() {
+    let now = Instant::now();
+    let row = RowRef {
+        kind: ResourceKind::Snapshot,
+        id: "s".into(),
+    };
+    let mut key = KeyMachine::new(row, Task::StoreAndSwitch, Vec::new());
+    let volume = FreshVolume {
+        id: "v".into(),
+        key: RowKey::Other(secret(1).to_string()),
+        user_id: Some("owner".into()),
+    };
+    let snapshot = FreshRow {
+        volume: Some(Box::new(volume)),
+        ..fresh()
+    };
+    assert_eq!(key.hear(Answer::Row(Some(snapshot)), now), None);
+    assert_eq!(key.step(), Step::ReadPayload(secret(1)));
+    assert_eq!(key.hear(Answer::Payload { equal: true }, now), None);
+    assert!(
+        matches!(key.step(), Step::LetRead(volumes, _) if volumes == secret(1)),
+        "{:?}",
+        key.step()
+    );
 }
