@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::ports::SecretError;
+use crate::ports::{DatabaseError, SecretError};
+use crate::reasons::{Fault, Reason};
 use crate::rows::{FreshVolume, RowStatus, SwapOutcome};
 
 fn secret(number: u128) -> SecretId {
@@ -153,28 +154,106 @@ fn a_secret_that_another_run_stored_is_adopted_when_it_is_an_hour_old_and_waited
 }
 
 #[test]
-fn a_snapshot_lets_its_user_read_the_volumes_secret_and_takes_nobody_off() {
+fn a_secret_that_was_superseded_is_passed_over_until_it_is_an_hour_old() {
     let now = Instant::now();
+    let hour = Duration::from_secs(3600);
+    for (age, adopted) in [
+        (hour, Some(secret(1))),
+        (hour - Duration::from_nanos(1), None),
+    ] {
+        let key = backup(Task::StoreAndSwitch);
+        let mut key = key.knowing(BTreeSet::from([secret(1)]));
+        let superseded = StoredSecret {
+            age,
+            ..stored_secret(1)
+        };
+        for answer in [
+            at_zeros(),
+            Answer::Intended(vec![secret(1)]),
+            Answer::Found(vec![superseded]),
+            Answer::Referred(BTreeSet::new()),
+            at_zeros(),
+        ] {
+            assert_eq!(key.hear(answer, now), None);
+        }
+        assert_eq!(
+            key.step(),
+            adopted.map_or(Step::Store, Step::ReadPayload),
+            "{age:?}"
+        );
+    }
+}
+
+#[test]
+fn a_row_that_was_read_more_than_a_second_ago_is_read_again_before_its_secret_is_stored() {
+    let read = Instant::now();
+    let second = read + Duration::from_secs(1);
+    for (now, step) in [
+        (second, Step::Store),
+        (second + Duration::from_nanos(1), Step::ReadRow),
+    ] {
+        let mut key = backup(Task::StoreAndSwitch);
+        assert_eq!(key.hear(at_zeros(), read), None);
+        assert_eq!(key.hear(Answer::Intended(Vec::new()), now), None);
+        assert_eq!(key.step(), step);
+    }
+}
+
+#[test]
+fn after_a_swap_without_an_answer_it_is_asked_again_who_refers_to_the_secret() {
+    let now = Instant::now();
+    let mut key = ready_to_swap(now);
+    let lost = DatabaseError::Unreachable(Fault::new(Reason::DatabaseUnreachable, "lost", "look"));
+    assert_eq!(key.hear(Answer::Database(lost), now), None);
+    assert!(matches!(key.step(), Step::Wait(_)), "{:?}", key.step());
+    for answer in [Answer::Done, at_zeros()] {
+        assert_eq!(key.hear(answer, now), None);
+    }
+    assert_eq!(key.step(), Step::Referred(vec![secret(1)]));
+}
+
+/// A snapshot whose volume has the secret 1, and that has just been read.
+fn snapshot() -> (KeyMachine, Answer) {
     let row = RowRef {
         kind: ResourceKind::Snapshot,
         id: "s".into(),
     };
-    let mut key = KeyMachine::new(row, Task::StoreAndSwitch, Vec::new());
     let volume = FreshVolume {
         id: "v".into(),
         key: RowKey::Other(secret(1).to_string()),
         user_id: Some("owner".into()),
     };
-    let snapshot = FreshRow {
+    let row_read = Answer::Row(Some(FreshRow {
         volume: Some(Box::new(volume)),
         ..fresh()
-    };
-    assert_eq!(key.hear(Answer::Row(Some(snapshot)), now), None);
+    }));
+    let mut key = KeyMachine::new(row, Task::StoreAndSwitch, Vec::new());
+    assert_eq!(key.hear(row_read.clone(), Instant::now()), None);
     assert_eq!(key.step(), Step::ReadPayload(secret(1)));
-    assert_eq!(key.hear(Answer::Payload { equal: true }, now), None);
+    (key, row_read)
+}
+
+#[test]
+fn a_snapshot_lets_its_user_read_the_volumes_secret_and_takes_nobody_off() {
+    let (mut key, _) = snapshot();
+    let equal = Answer::Payload { equal: true };
+    assert_eq!(key.hear(equal, Instant::now()), None);
     assert!(
         matches!(key.step(), Step::LetRead(volumes, _) if volumes == secret(1)),
         "{:?}",
         key.step()
     );
+}
+
+#[test]
+fn a_snapshot_whose_volumes_secret_is_another_key_does_not_come_back_to_it() {
+    let (mut key, row_read) = snapshot();
+    let another = Answer::Payload { equal: false };
+    assert_eq!(key.hear(another, Instant::now()), None);
+    assert_eq!(key.step(), Step::Intend);
+    let later = Instant::now() + Duration::from_secs(2);
+    assert_eq!(key.hear(Answer::Intended(Vec::new()), later), None);
+    assert_eq!(key.step(), Step::ReadRow);
+    assert_eq!(key.hear(row_read, later), None);
+    assert_eq!(key.step(), Step::Store);
 }
