@@ -82,15 +82,33 @@ fn a_payload_that_was_read_five_minutes_ago_is_good_for_a_swap_and_an_older_one_
 #[test]
 fn a_request_that_may_be_repeated_is_after_a_pause_that_doubles_and_three_times() {
     let now = Instant::now();
-    let mut key = backup(Task::Switch(Candidate::found(secret(1))));
+    let candidate = Candidate::found(secret(1));
+    let mut key = backup(Task::Switch(candidate));
+    let failed = || Answer::Secret(SecretError::Failed("busy".into()));
     assert_eq!(key.hear(at_zeros(), now), None);
     for pause in [200, 400, 800] {
-        let failed = Answer::Secret(SecretError::Failed(String::new()));
-        assert_eq!(key.hear(failed, now), None);
+        assert_eq!(key.hear(failed(), now), None);
         assert_eq!(key.step(), Step::Wait(Duration::from_millis(pause)));
         assert_eq!(key.hear(Answer::Done, now), None);
         assert_eq!(key.step(), Step::ReadPayload(secret(1)));
     }
+    let end = KeyEnd::Trouble {
+        message: "busy".into(),
+        kept: Some(candidate),
+    };
+    assert_eq!(key.hear(failed(), now), Some(end));
+}
+
+#[test]
+fn a_secret_that_this_process_stored_gets_its_readers_before_it_is_read() {
+    let now = Instant::now();
+    let mut key = backup(Task::Switch(Candidate::stored(secret(1), now)));
+    assert_eq!(key.hear(at_zeros(), now), None);
+    assert!(
+        matches!(key.step(), Step::SetReaders(own, _) if own == secret(1)),
+        "{:?}",
+        key.step()
+    );
 }
 
 #[test]
@@ -199,12 +217,16 @@ fn a_row_that_was_read_more_than_a_second_ago_is_read_again_before_its_secret_is
     }
 }
 
+fn lost_connection() -> Answer {
+    let fault = Fault::new(Reason::DatabaseUnreachable, "lost", "look");
+    Answer::Database(DatabaseError::Unreachable(fault))
+}
+
 #[test]
 fn after_a_swap_without_an_answer_it_is_asked_again_who_refers_to_the_secret() {
     let now = Instant::now();
     let mut key = ready_to_swap(now);
-    let lost = DatabaseError::Unreachable(Fault::new(Reason::DatabaseUnreachable, "lost", "look"));
-    assert_eq!(key.hear(Answer::Database(lost), now), None);
+    assert_eq!(key.hear(lost_connection(), now), None);
     assert!(matches!(key.step(), Step::Wait(_)), "{:?}", key.step());
     for answer in [Answer::Done, at_zeros()] {
         assert_eq!(key.hear(answer, now), None);
@@ -212,48 +234,103 @@ fn after_a_swap_without_an_answer_it_is_asked_again_who_refers_to_the_secret() {
     assert_eq!(key.step(), Step::Referred(vec![secret(1)]));
 }
 
-/// A snapshot whose volume has the secret 1, and that has just been read.
-fn snapshot() -> (KeyMachine, Answer) {
+#[test]
+fn a_swap_without_an_answer_is_looked_into_three_times_and_stays_in_doubt() {
+    let now = Instant::now();
+    let mut key = ready_to_swap(now);
+    for _ in 0..3 {
+        assert_eq!(key.hear(lost_connection(), now), None);
+        assert!(matches!(key.step(), Step::Wait(_)), "{:?}", key.step());
+        assert_eq!(key.hear(Answer::Done, now), None);
+        assert_eq!(key.step(), Step::ReadRow);
+    }
+    let end = key.hear(lost_connection(), now);
+    let Some(KeyEnd::Fault { kept, .. }) = end else {
+        panic!("{end:?}");
+    };
+    assert!(kept.is_some_and(|kept| kept.swap_in_doubt), "{kept:?}");
+}
+
+fn snapshot(task: Task) -> KeyMachine {
     let row = RowRef {
         kind: ResourceKind::Snapshot,
         id: "s".into(),
     };
+    KeyMachine::new(row, task, Vec::new())
+}
+
+/// A snapshot at zeros, whose volume has this secret.
+fn volume_has(number: u128) -> Answer {
     let volume = FreshVolume {
         id: "v".into(),
-        key: RowKey::Other(secret(1).to_string()),
+        key: RowKey::Other(secret(number).to_string()),
         user_id: Some("owner".into()),
     };
-    let row_read = Answer::Row(Some(FreshRow {
+    Answer::Row(Some(FreshRow {
         volume: Some(Box::new(volume)),
         ..fresh()
-    }));
-    let mut key = KeyMachine::new(row, Task::StoreAndSwitch, Vec::new());
-    assert_eq!(key.hear(row_read.clone(), Instant::now()), None);
-    assert_eq!(key.step(), Step::ReadPayload(secret(1)));
-    (key, row_read)
+    }))
+}
+
+/// The secret that a snapshot's user is let read, beside those who may.
+fn lets_read(key: &KeyMachine) -> Option<SecretId> {
+    match key.step() {
+        Step::LetRead(secret, _) => Some(secret),
+        _ => None,
+    }
 }
 
 #[test]
 fn a_snapshot_lets_its_user_read_the_volumes_secret_and_takes_nobody_off() {
-    let (mut key, _) = snapshot();
-    let equal = Answer::Payload { equal: true };
-    assert_eq!(key.hear(equal, Instant::now()), None);
-    assert!(
-        matches!(key.step(), Step::LetRead(volumes, _) if volumes == secret(1)),
-        "{:?}",
-        key.step()
-    );
+    let now = Instant::now();
+    let mut key = snapshot(Task::StoreAndSwitch);
+    assert_eq!(key.hear(volume_has(1), now), None);
+    assert_eq!(key.step(), Step::ReadPayload(secret(1)));
+    assert_eq!(key.hear(Answer::Payload { equal: true }, now), None);
+    assert_eq!(lets_read(&key), Some(secret(1)));
+}
+
+#[test]
+fn another_secret_of_the_volume_is_read_before_a_snapshot_takes_it_and_the_same_is_not_again() {
+    let now = Instant::now();
+    for (number, is_read_again) in [(1, false), (2, true)] {
+        let mut key = snapshot(Task::StoreAndSwitch);
+        for answer in [
+            volume_has(1),
+            Answer::Payload { equal: true },
+            Answer::Done,
+            Answer::Swapped(SwapOutcome::VolumeChanged),
+            volume_has(number),
+        ] {
+            assert_eq!(key.hear(answer, now), None);
+        }
+        if is_read_again {
+            assert_eq!(key.step(), Step::ReadPayload(secret(number)));
+        } else {
+            assert_eq!(lets_read(&key), Some(secret(number)));
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_with_a_secret_of_its_own_keeps_to_it() {
+    let now = Instant::now();
+    let mut key = snapshot(Task::Switch(Candidate::found(secret(2))));
+    assert_eq!(key.hear(volume_has(1), now), None);
+    assert_eq!(key.step(), Step::ReadPayload(secret(2)));
 }
 
 #[test]
 fn a_snapshot_whose_volumes_secret_is_another_key_does_not_come_back_to_it() {
-    let (mut key, row_read) = snapshot();
-    let another = Answer::Payload { equal: false };
-    assert_eq!(key.hear(another, Instant::now()), None);
+    let now = Instant::now();
+    let mut key = snapshot(Task::StoreAndSwitch);
+    for answer in [volume_has(1), Answer::Payload { equal: false }] {
+        assert_eq!(key.hear(answer, now), None);
+    }
     assert_eq!(key.step(), Step::Intend);
-    let later = Instant::now() + Duration::from_secs(2);
+    let later = now + Duration::from_secs(2);
     assert_eq!(key.hear(Answer::Intended(Vec::new()), later), None);
     assert_eq!(key.step(), Step::ReadRow);
-    assert_eq!(key.hear(row_read, later), None);
+    assert_eq!(key.hear(volume_has(1), later), None);
     assert_eq!(key.step(), Step::Store);
 }
