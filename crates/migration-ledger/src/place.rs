@@ -98,10 +98,10 @@ pub(crate) fn make_directory(state_dir: &Path) -> Result<(), Trouble> {
     if let Some(parent) = parent {
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
-    match DirBuilder::new().mode(0o700).create(state_dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && state_dir.is_dir() => {}
-        made => made.map_err(failed)?,
-    }
+    // Recursive for what it takes for made: a directory that another process has made meanwhile.
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(state_dir);
+    made.map_err(failed)?;
     parent.map_or(Ok(()), |parent| sync_directory(parent).map_err(failed))
 }
 
@@ -138,8 +138,13 @@ pub(crate) fn obstacle(state_dir: &Path) -> Option<Trouble> {
     if let Some(trouble) = forbidden(state_dir) {
         return Some(trouble);
     }
-    (file_system.f_bavail == 0 || file_system.f_files > 0 && file_system.f_favail == 0)
-        .then_some(Trouble::DiskFull)
+    let (files, free_files) = (file_system.f_files, file_system.f_favail);
+    is_full(file_system.f_bavail, files, free_files).then_some(Trouble::DiskFull)
+}
+
+/// Some file systems make room for files as they need it, and say that they have none.
+fn is_full(free_blocks: u64, files: u64, free_files: u64) -> bool {
+    free_blocks == 0 || files > 0 && free_files == 0
 }
 
 /// Which of the files this process may not read and write. SQLite would open it for reading alone,
@@ -205,6 +210,19 @@ mod tests {
             (0x5846_5342, None),
         ] {
             assert_eq!(volatile(number).map(|known| known.0), name);
+        }
+    }
+
+    #[test]
+    fn a_disk_is_full_without_room_for_blocks_or_for_files() {
+        for (free_blocks, files, free_files, full) in [
+            (1, 1, 1, false),
+            (0, 1, 1, true),
+            (1, 1, 0, true),
+            (1, 0, 0, false),
+            (0, 0, 0, true),
+        ] {
+            assert_eq!(is_full(free_blocks, files, free_files), full);
         }
     }
 

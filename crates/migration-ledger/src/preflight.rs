@@ -120,6 +120,9 @@ fn keeper(state_dir: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::lock::Lock;
 
@@ -157,8 +160,23 @@ mod tests {
             .expect("written");
         close(connection).await.expect("closed");
         assert_eq!(place(dir.path()), Err(Trouble::Newer(7)));
-        std::fs::write(place::ledger(dir.path()), "no database").expect("written");
-        assert_eq!(place(dir.path()), Err(Trouble::NotALedger));
+        for text in ["no database".to_owned(), "no database".repeat(100)] {
+            std::fs::write(place::ledger(dir.path()), text).expect("written");
+            assert_eq!(place(dir.path()), Err(Trouble::NotALedger));
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_may_look_into_is_told_of() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (mode, open_to_others) in [(0o700, false), (0o710, true), (0o704, true)] {
+            let mode = Permissions::from_mode(mode);
+            std::fs::set_permissions(dir.path(), mode).expect("ours");
+            assert_eq!(
+                place(dir.path()).expect("fine").open_to_others,
+                open_to_others
+            );
+        }
     }
 
     #[test]
