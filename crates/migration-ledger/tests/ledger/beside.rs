@@ -1,14 +1,17 @@
 //! Others at the same directory: a second process, a reader, an auditor.
 
+use std::collections::HashSet;
+
 use key_migration::ids::ResourceKind;
 use key_migration::ledger::{Event, OpenIntent};
 use key_migration::ports::Ledger;
-use migration_ledger::open_intents;
+use migration_ledger::{last_switch, open_intents, recorded};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use crate::support::{
-    Home, KEEPER, at, entry, intend, ledger_file, open_rows, refused, request, secret, volume,
+    Home, KEEPER, at, entry, intend, ledger_file, open_rows, refused, request, secret, switched,
+    volume,
 };
 
 #[tokio::test]
@@ -71,6 +74,70 @@ async fn a_reader_sees_what_is_open_beside_the_process_that_writes() {
     ledger.close().await;
     let read = open_intents(&home.state_dir(), Some(KEEPER)).await;
     assert_eq!(read.expect("readable").len(), 2);
+}
+
+#[tokio::test]
+async fn a_reader_sees_which_secrets_are_recorded_for_which_rows() {
+    let home = Home::new();
+    let pair = |id, number| (volume(id), secret(number));
+    let asked = [
+        pair("stored", 1),
+        pair("stored", 2),
+        pair("switched", 2),
+        pair("superseded", 3),
+        pair("gone", 4),
+        pair("deleted", 5),
+        pair("nobodys", 6),
+    ];
+    let read = recorded(&home.state_dir(), &asked).await;
+    assert_eq!(read, Ok(HashSet::new()), "without a ledger");
+    let ledger = home.ledger();
+    for (id, number) in [
+        ("stored", 1),
+        ("switched", 2),
+        ("superseded", 3),
+        ("gone", 4),
+        ("deleted", 5),
+    ] {
+        intend(&ledger, id).await;
+        let stored = Event::Stored(secret(number));
+        ledger.note(KEEPER, entry(&volume(id), stored));
+    }
+    for (id, event) in [
+        ("switched", switched(2)),
+        ("superseded", Event::Superseded(secret(3))),
+        ("gone", Event::Gone(secret(4))),
+        ("deleted", Event::Deleted(secret(5))),
+    ] {
+        ledger.note(KEEPER, entry(&volume(id), event));
+    }
+    ledger.close().await;
+    let read = recorded(&home.state_dir(), &asked).await;
+    let known = HashSet::from([pair("stored", 1), pair("switched", 2)]);
+    assert_eq!(read, Ok(known));
+}
+
+#[tokio::test]
+async fn a_reader_sees_when_a_row_was_last_switched() {
+    let home = Home::new();
+    assert_eq!(last_switch(&home.state_dir()).await, Ok(None));
+    let ledger = home.ledger();
+    intend(&ledger, "v1").await;
+    ledger.flush().await.expect("writable");
+    assert_eq!(last_switch(&home.state_dir()).await, Ok(None));
+    for (time, id) in [(5, "v1"), (7, "v2")] {
+        home.clock.set(time);
+        ledger.note(
+            KEEPER,
+            entry(&volume(id), switched(time.unsigned_abs().into())),
+        );
+        ledger.flush().await.expect("writable");
+        assert_eq!(last_switch(&home.state_dir()).await, Ok(Some(at(time))));
+    }
+    home.clock.set(9);
+    ledger.note(KEEPER, entry(&volume("v2"), Event::Lost));
+    ledger.close().await;
+    assert_eq!(last_switch(&home.state_dir()).await, Ok(Some(at(7))));
 }
 
 #[tokio::test]
