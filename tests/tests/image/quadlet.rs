@@ -34,26 +34,27 @@ impl Quadlet {
         self.one("Image")
     }
 
-    fn user(&self) -> Result<(u32, u32)> {
-        Ok((self.one("User")?.parse()?, self.one("Group")?.parse()?))
+    /// Gives the container what it may read: as its user's own, or where it has root's group, as
+    /// kolla-ansible's files, as root's.
+    pub(crate) fn hand_over(&self, path: &Path) -> Result<()> {
+        let (user, group) = (self.one("User")?.parse()?, self.one("Group")?.parse()?);
+        let user = if group == 0 { 0 } else { user };
+        Ok(chown(path, Some(user), Some(group))?)
     }
 
     /// Makes the folders and files of the host that the container sees, below a folder, and says
     /// where `cinder.conf` is to be.
     pub(crate) fn lay_out(&self, host: &Path) -> Result<PathBuf> {
         let mut cinder = None;
-        for (source, target, _) in self.folders()? {
-            let path = below(host, source);
+        for (source, target) in self.mounts()? {
+            let path = host.join(source.trim_start_matches('/'));
             if source.ends_with(".crt") || source == "/etc/hosts" || source == "/etc/localtime" {
                 std::fs::create_dir_all(path.parent().context("a folder")?)?;
                 std::fs::write(&path, std::fs::read(source).unwrap_or_default())?;
                 continue;
             }
             std::fs::create_dir_all(&path)?;
-            let (user, group) = self.user()?;
-            // kolla-ansible's are root's; its group may read them.
-            let user = if group == 0 { 0 } else { user };
-            chown(&path, Some(user), Some(group))?;
+            self.hand_over(&path)?;
             if target == "/etc/cinder" {
                 cinder = Some(path);
             }
@@ -61,29 +62,15 @@ impl Quadlet {
         cinder.context("no folder becomes /etc/cinder")
     }
 
-    /// Lets the container read what the tests, as root, have written there.
-    pub(crate) fn hand_over(&self, file: &Path) -> Result<()> {
-        let (user, group) = self.user()?;
-        let user = if group == 0 { 0 } else { user };
-        Ok(chown(file, Some(user), Some(group))?)
-    }
-
-    /// Folders and files of the host: where they are, where the container sees them, and how.
-    fn folders(&self) -> Result<Vec<(&str, &str, &str)>> {
+    /// Folders and files of the host: where they are, and where the container sees them.
+    fn mounts(&self) -> Result<Vec<(&str, &str)>> {
         let volumes = self.options.get("Volume").context("no Volume")?;
-        let mounts = volumes.iter().map(|volume| {
-            let mut parts = volume.splitn(3, ':');
-            let (source, target) = (parts.next(), parts.next());
-            let how = parts.next().unwrap_or_default();
-            Ok((
-                source.context("a source")?,
-                target.context("a target")?,
-                how,
-            ))
+        let paths = volumes.iter().filter(|volume| volume.starts_with('/'));
+        let pairs = paths.map(|volume| {
+            let (source, rest) = volume.split_once(':').context("a target")?;
+            Ok((source, rest.split(':').next().unwrap_or(rest)))
         });
-        let mounts: Result<Vec<_>> = mounts.collect();
-        let ours = mounts?.into_iter();
-        Ok(ours.filter(|mount| mount.0.starts_with('/')).collect())
+        pairs.collect()
     }
 
     /// The arguments of `podman`, with this environment besides.
@@ -127,8 +114,4 @@ impl Quadlet {
         run.extend(self.one("Exec")?.split_whitespace().map(str::to_owned));
         Ok(run)
     }
-}
-
-fn below(host: &Path, path: &str) -> PathBuf {
-    host.join(path.trim_start_matches('/'))
 }
