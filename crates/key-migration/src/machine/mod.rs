@@ -162,7 +162,9 @@ pub struct KeyMachine {
     earlier: Vec<SecretId>,
     /// Secrets stored for the row that are known not to become its key.
     superseded: BTreeSet<SecretId>,
-    /// What stands under the row's name, oldest first: ours, and after weighing, unused.
+    /// What of ours stands under the row's name, oldest first, until it is known which is unused.
+    under_its_name: Vec<StoredSecret>,
+    /// Of that, what is.
     found: Vec<StoredSecret>,
     read_equal_at: Option<Instant>,
     /// No other row refers to what was found.
@@ -201,6 +203,7 @@ impl KeyMachine {
             intended: false,
             earlier: Vec::new(),
             superseded: BTreeSet::new(),
+            under_its_name: Vec::new(),
             found: Vec::new(),
             read_equal_at: None,
             unused: false,
@@ -229,7 +232,7 @@ impl KeyMachine {
             At::ReadRow => Step::ReadRow,
             At::Intend => Step::Intend,
             At::Find => Step::Find,
-            At::Weigh => Step::Referred(self.found.iter().map(|found| found.id).collect()),
+            At::Weigh => Step::Referred(self.under_its_name.iter().map(|found| found.id).collect()),
             At::Store => Step::Store,
             At::CheckUse | At::CheckUnused => Step::Referred(vec![self.secret()]),
             At::LetRead => Step::LetRead(self.secret(), self.readers_wanted()),
@@ -277,9 +280,6 @@ impl KeyMachine {
     /// Unused secrets of ours under the row's name, oldest first, as far as looked for.
     #[must_use]
     pub fn found(&self) -> &[StoredSecret] {
-        if self.at == At::Weigh {
-            return &[];
-        }
         &self.found
     }
 
@@ -359,8 +359,8 @@ impl KeyMachine {
     }
 
     fn found_under_its_name(&mut self, found: Vec<StoredSecret>) -> Result<At, Turn> {
-        self.found = found.into_iter().filter(StoredSecret::is_ours).collect();
-        if self.found.is_empty() {
+        self.under_its_name = found.into_iter().filter(StoredSecret::is_ours).collect();
+        if self.under_its_name.is_empty() {
             return self.nothing_to_adopt();
         }
         Ok(At::Weigh)
@@ -369,6 +369,7 @@ impl KeyMachine {
     /// The oldest that no row refers to and that is adoptable: the row's own open intent, or what
     /// the ledger knows of it, stands for any age.
     fn weighed(&mut self, referred: &BTreeSet<SecretId>) -> Result<At, Turn> {
+        self.found = std::mem::take(&mut self.under_its_name);
         self.found.retain(|found| {
             let lost = found.age < ADOPTABLE_AGE && self.superseded.contains(&found.id);
             !lost && !referred.contains(&found.id)

@@ -135,6 +135,17 @@ fn what_was_found_is_told_of_once_it_is_known_who_refers_to_it() {
 }
 
 #[test]
+fn nothing_is_told_of_what_was_found_where_it_cannot_be_asked_who_refers_to_it() {
+    let now = Instant::now();
+    let mut key = backup(Task::LookUp);
+    let found = [1, 2].map(stored_secret).to_vec();
+    assert_eq!(key.hear(Answer::Found(found), now), None);
+    let end = key.hear(lost_connection(), now);
+    assert!(matches!(end, Some(KeyEnd::Fault { kept: None, .. })));
+    assert_eq!(key.found(), []);
+}
+
+#[test]
 fn a_secret_that_another_run_stored_is_adopted_when_it_is_an_hour_old_and_waited_for_before() {
     let now = Instant::now();
     let hour = Duration::from_secs(3600);
