@@ -161,7 +161,13 @@ fn cinder_works(world: &mut World, work: u8, whom: u8) {
     let row = main[usize::from(whom) % main.len()].clone();
     match work {
         0 => world.rekey(&row, "6d1d8d63-0f4b-4c0f-8d3e-5d2f5d0a7f11"),
-        1 => world.delete(&row),
+        // Cinder deletes a volume with its snapshots, or not at all.
+        1 => {
+            let snapshots = world.dependents(&row).map(|(id, _)| id.clone());
+            for id in snapshots.chain([row.clone()]).collect::<Vec<_>>() {
+                world.delete(&id);
+            }
+        }
         2..=4 => world.set_status(
             &row,
             if row.kind == ResourceKind::Backup {
