@@ -65,13 +65,13 @@ impl Intents {
             KeyEnd::NotOurs { left, deleted, .. } => {
                 concluded.superseded = self.not_ours(row, *left, *deleted);
             }
-            KeyEnd::Stored(candidate) => self.keep(row, *candidate),
+            KeyEnd::Stored(candidate) => self.keep(row, *candidate, now),
             KeyEnd::Deferred { kept, .. }
             | KeyEnd::Failed { kept, .. }
             | KeyEnd::Trouble { kept, .. }
             | KeyEnd::Fault { kept, .. } => {
                 if let Some(candidate) = kept {
-                    self.keep(row, *candidate);
+                    self.keep(row, *candidate, now);
                 }
             }
             KeyEnd::Unknown { .. } => self.park(row, unknown_outcome_wait, now),
@@ -80,7 +80,7 @@ impl Intents {
             }
             KeyEnd::NotAdoptable(candidate) => self.not_adoptable(row, *candidate, now),
             KeyEnd::Mismatch(candidate) => {
-                self.keep(row, *candidate);
+                self.keep(row, *candidate, now);
                 self.set_mismatch(row, candidate.secret);
             }
         }
@@ -107,11 +107,10 @@ impl Intents {
     }
 
     fn not_adoptable(&mut self, row: &RowRef, candidate: Candidate, now: Instant) {
+        self.gone(row, candidate.secret);
         if candidate.origin == Origin::Found || candidate.swap_in_doubt {
-            self.forget(row, candidate.secret);
             self.found_nothing(row, now);
         } else {
-            self.gone(row, candidate.secret);
             // It was stored and is not to be seen: its name tells before another is.
             self.park(row, Duration::ZERO, now);
         }

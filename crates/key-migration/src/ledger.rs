@@ -22,10 +22,14 @@ pub enum Event {
     Stored(SecretId),
     /// Nobody knows whether a secret was stored; the intent stays open.
     Unanswered,
+    /// This secret was found under the row's name and is to be its key. The intent stays open and
+    /// knows it, if it knows no other.
+    Found(SecretId),
     /// No secret was stored, certainly: the intent is closed.
     NotStored,
-    /// The name was looked up twice and nothing was there: the intent is closed, and the name is to
-    /// be looked at again later, in case the request still takes effect.
+    /// A request without an answer is waited for no longer: the intent is closed, unless it knows
+    /// its secret, and the name is to be looked at again later, in case the request still takes
+    /// effect.
     GivenUp,
     /// The second look was made.
     LookedAgain,
@@ -41,7 +45,8 @@ pub enum Event {
     Lost,
     /// This secret was deleted, as nothing refers to it.
     Deleted(SecretId),
-    /// This secret exists no more (Barbican answers 404): what is recorded of it is void.
+    /// This secret exists no more (Barbican answers 404), or is another row's by now: what is
+    /// recorded of it for this row is void.
     Gone(SecretId),
     /// This secret is not going to be the row's, and stays.
     Superseded(SecretId),

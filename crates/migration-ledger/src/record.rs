@@ -60,7 +60,8 @@ pub(crate) async fn distrust(connection: &mut SqliteConnection) -> Result<(), sq
 
 impl Record<'_> {
     /// A secret is about to be stored for the row. An intent that is open already is asked for
-    /// anew, and keeps its secret. Says which secrets were the row's before, latest first.
+    /// anew: what was stored under it is one of those before. Says which secrets were the row's
+    /// before, latest first.
     pub(crate) async fn intend(
         &mut self,
         request: RequestId,
@@ -69,7 +70,7 @@ impl Record<'_> {
         let seq = self.event("intended", at, request, None, None).await?;
         let intent = "INSERT INTO intents (keeper, kind, row_id, since, seq, request_id)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-            ON CONFLICT DO UPDATE SET since = ?4, seq = ?5, request_id = ?6";
+            ON CONFLICT DO UPDATE SET since = ?4, seq = ?5, request_id = ?6, secret_id = NULL";
         self.execute(
             self.about(intent)
                 .bind(at.to_string())
@@ -96,6 +97,13 @@ impl Record<'_> {
             Event::Stored(secret) => {
                 self.hold(secret, seq, None).await?;
                 let name = "UPDATE intents SET secret_id = ?4
+                    WHERE keeper = ?1 AND kind = ?2 AND row_id = ?3";
+                self.execute(self.about(name).bind(secret.to_string()))
+                    .await
+            }
+            Event::Found(secret) => {
+                self.hold(secret, seq, None).await?;
+                let name = "UPDATE intents SET secret_id = coalesce(secret_id, ?4)
                     WHERE keeper = ?1 AND kind = ?2 AND row_id = ?3";
                 self.execute(self.about(name).bind(secret.to_string()))
                     .await
@@ -158,7 +166,9 @@ impl Record<'_> {
             ON CONFLICT DO UPDATE SET since = excluded.since, seq = excluded.seq";
         self.execute(self.about(look).bind(at.to_string()).bind(seq))
             .await?;
-        self.close().await
+        let close = "DELETE FROM intents
+            WHERE keeper = ?1 AND kind = ?2 AND row_id = ?3 AND secret_id IS NULL";
+        self.execute(self.about(close)).await
     }
 
     async fn close(&mut self) -> Result<(), sqlx::Error> {
@@ -218,6 +228,7 @@ fn parts(event: &Event) -> (&'static str, Option<SecretId>, Option<i64>) {
     match *event {
         Event::Stored(secret) => ("stored", Some(secret), None),
         Event::Unanswered => ("unanswered", None, None),
+        Event::Found(secret) => ("found", Some(secret), None),
         Event::NotStored => ("not_stored", None, None),
         Event::GivenUp => ("given_up", None, None),
         Event::LookedAgain => ("looked_again", None, None),

@@ -172,26 +172,34 @@ impl Intents {
                 None => Start::LookUp,
             };
         }
+        let kept = self.kept.get(row);
+        // What the row may hold already is seen to before anything else is given to it.
+        if let Some(kept) = kept.filter(|kept| kept.swap_in_doubt) {
+            return Start::Use(*kept);
+        }
         let leftover = self.leftovers.get(row).and_then(|oldest| oldest.first());
         let waiting = leftover.and_then(|leftover| rest(leftover.adoptable_at, now));
         if let (Some(leftover), None) = (leftover, waiting) {
             return Start::Use(Candidate::found(leftover.secret));
         }
-        if let Some(kept) = self.kept.get(row) {
+        if let Some(kept) = kept {
             return Start::Use(*kept);
         }
         waiting.map_or(Start::Store, |rest| Start::Wait(Wait::Adoption(rest)))
     }
 
-    /// A secret waits for its row.
-    pub fn keep(&mut self, row: &RowRef, candidate: Candidate) {
+    /// A secret waits for its row. Another one that did waits behind it.
+    pub fn keep(&mut self, row: &RowRef, candidate: Candidate, now: Instant) {
         self.unpark(row);
         let is_leftover = self
             .leftovers
             .get(row)
             .is_some_and(|old| old.iter().any(|old| old.secret == candidate.secret));
         if candidate.origin != Origin::Found || candidate.swap_in_doubt || !is_leftover {
-            self.kept.insert(row.clone(), candidate);
+            let former = self.kept.insert(row.clone(), candidate);
+            if let Some(former) = former.filter(|former| former.secret != candidate.secret) {
+                self.push_leftover(row, former.secret, now);
+            }
         }
     }
 
@@ -233,11 +241,18 @@ impl Intents {
     /// A look at a row's name found this secret, which may be adopted at once: the row's own open
     /// request names it.
     pub fn add_found(&mut self, row: &RowRef, secret: SecretId, now: Instant) {
+        self.superseded.remove(secret);
+        // Its request is not waited for any more, and no later run would look for it.
+        self.journal.push((row.clone(), Event::Found(secret)));
+        self.push_leftover(row, secret, now);
+    }
+
+    fn push_leftover(&mut self, row: &RowRef, secret: SecretId, adoptable_at: Instant) {
         let leftovers = self.leftovers.entry(row.clone()).or_default();
         leftovers.retain(|known| known.secret != secret);
         leftovers.push(Leftover {
             secret,
-            adoptable_at: now,
+            adoptable_at,
         });
         leftovers.sort_by_key(|leftover| leftover.adoptable_at);
     }
@@ -291,7 +306,7 @@ impl Intents {
         self.journal.push((row.clone(), Event::Deleted(secret)));
     }
 
-    /// Barbican knows this secret no more.
+    /// Barbican knows this secret no more, or another row has it.
     pub fn gone(&mut self, row: &RowRef, secret: SecretId) {
         self.forget(row, secret);
         self.superseded.remove(secret);
@@ -326,14 +341,10 @@ impl Intents {
         if known_here || lost_it || !found.is_ours() {
             return;
         }
-        let leftover = Leftover {
-            secret: found.id,
-            adoptable_at: now + ADOPTABLE_AGE.saturating_sub(found.age),
-        };
-        let leftovers = self.leftovers.entry(row.clone()).or_default();
-        if leftovers.iter().all(|known| known.secret != found.id) {
-            leftovers.push(leftover);
-            leftovers.sort_by_key(|leftover| leftover.adoptable_at);
+        let waits = |known: &Vec<Leftover>| known.iter().any(|known| known.secret == found.id);
+        if !self.leftovers.get(row).is_some_and(waits) {
+            let rest = ADOPTABLE_AGE.saturating_sub(found.age);
+            self.push_leftover(row, found.id, now + rest);
         }
     }
 
@@ -427,13 +438,18 @@ impl Intents {
         looks.map(|(row, _)| row.clone()).collect()
     }
 
-    /// A name was looked at once more. Before its time that is not the last look.
+    /// A name was looked at once more. That is not the last look before its time, nor while what is
+    /// found there waits for the row: another run has to find it, too.
     pub fn looked_again(&mut self, row: &RowRef, now: Instant) {
         let Some(look) = self.late_looks.get_mut(row) else {
             return;
         };
         if look.due > now {
             look.looked_early = true;
+            return;
+        }
+        if self.leftovers.contains_key(row) {
+            look.due = now + ADOPTABLE_AGE;
             return;
         }
         self.late_looks.remove(row);

@@ -6,6 +6,7 @@ use super::*;
 use crate::conclusion::Concluded;
 use crate::ledger::OpenIntent;
 use crate::machine::KeyEnd;
+use crate::reasons::RowReason;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -51,7 +52,7 @@ fn what_the_ledger_knows_does_not_displace_what_this_process_knows() {
     let now = Instant::now();
     let mut intents = Intents::default();
     let here = Candidate::stored(secret(1), now);
-    intents.keep(&row("kept"), here);
+    intents.keep(&row("kept"), here, now);
     intents.park(&row("parked"), Duration::from_secs(1), now);
     let open = vec![
         open("kept", Some(secret(2))),
@@ -87,7 +88,7 @@ fn a_leftover_stays_one_though_it_is_kept_unless_its_swap_may_have_happened() {
     let left = |intents: &Intents| intents.leftovers(&row("a")).collect::<Vec<_>>();
 
     let mut intents = with_leftover();
-    intents.keep(&row("a"), Candidate::found(secret(1)));
+    intents.keep(&row("a"), Candidate::found(secret(1)), now);
     assert_eq!(left(&intents), [secret(1), secret(2)], "it waits as before");
     assert!(matches!(
         intents.start(&row("a"), now),
@@ -103,10 +104,46 @@ fn a_leftover_stays_one_though_it_is_kept_unless_its_swap_may_have_happened() {
         Candidate::found(secret(3)),
     ] {
         let mut intents = with_leftover();
-        intents.keep(&row("a"), candidate);
+        intents.keep(&row("a"), candidate, now);
         assert_eq!(intents.start(&row("a"), now), Start::Use(candidate));
         assert!(!left(&intents).contains(&candidate.secret));
     }
+}
+
+#[test]
+fn a_secret_that_waited_for_its_row_waits_behind_the_one_that_comes_first_now() {
+    let now = Instant::now();
+    let in_doubt = Candidate {
+        swap_in_doubt: true,
+        ..Candidate::found(secret(1))
+    };
+    let mut intents = Intents::default();
+    intents.keep(&row("a"), Candidate::stored(secret(2), now), now);
+    intents.keep(&row("a"), in_doubt, now);
+    assert_eq!(intents.start(&row("a"), now), Start::Use(in_doubt));
+    let behind: Vec<SecretId> = intents.leftovers(&row("a")).collect();
+    assert_eq!(behind, [secret(2)]);
+    intents.switched(&row("a"), secret(1), 0);
+    assert_eq!(intents.superseded_of(&row("a")), [secret(2)].into());
+}
+
+#[test]
+fn what_a_look_found_is_told_to_the_ledger_before_its_request_is_given_up() {
+    let now = Instant::now();
+    let mut intents = Intents::default();
+    intents.park(&row("a"), Duration::ZERO, now);
+    intents.add_superseded(&row("a"), secret(1));
+    assert_eq!(intents.take_journal().len(), 1);
+    let end = KeyEnd::Deferred {
+        reason: RowReason::Transitional,
+        message: String::new(),
+        kept: Some(Candidate::found(secret(1))),
+    };
+    let found = [stored_secret(1, Duration::ZERO)];
+    intents.conclude(&row("a"), &found, &end, WAIT, now);
+    let told = [Event::Found(secret(1)), Event::GivenUp];
+    assert_eq!(intents.take_journal(), told.map(|event| (row("a"), event)));
+    assert_eq!(intents.superseded(), 0, "it is to be the row's after all");
 }
 
 #[test]
@@ -128,7 +165,7 @@ fn a_row_is_open_by_any_of_three_things() {
     let now = Instant::now();
     let mut intents = Intents::default();
     assert!(intents.is_at_rest() && !intents.is_open(&row("a")) && !intents.any_parked());
-    intents.keep(&row("a"), Candidate::found(secret(1)));
+    intents.keep(&row("a"), Candidate::found(secret(1)), now);
     assert!(intents.is_open(&row("a")) && !intents.is_at_rest());
     assert!(!intents.is_open(&row("b")) && !intents.any_parked());
     intents.park(&row("b"), WAIT, now);
@@ -144,7 +181,7 @@ fn a_row_is_open_by_any_of_three_things() {
 fn a_row_whose_name_may_be_looked_up_from_now_on_is_among_the_open_ones() {
     let now = Instant::now();
     let mut intents = Intents::default();
-    intents.keep(&row("kept"), Candidate::found(secret(1)));
+    intents.keep(&row("kept"), Candidate::found(secret(1)), now);
     intents.park(&row("parked"), WAIT, now);
     let open = |at| intents.open_rows(row("kept").kind, at);
     let just_before = (now + WAIT).checked_sub(Duration::from_nanos(1));
@@ -220,9 +257,9 @@ fn what_a_look_found_again_takes_the_place_of_what_was_known_of_it_alone() {
 fn a_row_that_needs_nothing_tells_what_was_stored_for_it() {
     let now = Instant::now();
     let mut intents = Intents::default();
-    intents.keep(&row("a"), Candidate::found(secret(1)));
+    intents.keep(&row("a"), Candidate::found(secret(1)), now);
     intents.add_leftover(&row("a"), &stored_secret(2, Duration::ZERO), now);
-    intents.keep(&row("b"), Candidate::found(secret(3)));
+    intents.keep(&row("b"), Candidate::found(secret(3)), now);
     assert_eq!(intents.lost(&row("a")), [secret(1), secret(2)]);
     assert_eq!(intents.superseded_of(&row("a")).len(), 2);
     assert!(!intents.is_open(&row("a")) && intents.is_open(&row("b")));
@@ -234,7 +271,7 @@ fn a_spare_is_what_the_row_does_not_hold_and_nobody_else_can_know() {
     let here = Candidate::stored(secret(1), now);
     let with = |candidate| {
         let mut intents = Intents::default();
-        intents.keep(&row("a"), candidate);
+        intents.keep(&row("a"), candidate, now);
         intents
     };
     assert_eq!(with(here).take_spare(&row("a"), secret(1), now), None);
@@ -254,7 +291,7 @@ fn a_listing_adds_what_is_ours_and_not_known() {
         intents.leftovers(&row("a")).count()
     };
     let mut intents = Intents::default();
-    intents.keep(&row("a"), Candidate::stored(secret(1), now));
+    intents.keep(&row("a"), Candidate::stored(secret(1), now), now);
     assert_eq!(
         added(&mut intents, &stored_secret(1, young)),
         0,
@@ -308,6 +345,26 @@ fn a_late_look_is_made_early_once_and_for_the_last_time_when_it_is_due() {
 }
 
 #[test]
+fn a_late_look_is_not_the_last_while_what_it_found_waits_for_the_row() {
+    let now = Instant::now();
+    let mut intents = Intents::default();
+    intents.park(&row("a"), Duration::ZERO, now);
+    intents.keep(&row("a"), Candidate::found(secret(1)), now);
+    let due = now + LATE_LOOK;
+    intents.add_leftover(&row("a"), &stored_secret(2, Duration::ZERO), due);
+    intents.take_journal();
+    intents.looked_again(&row("a"), due);
+    assert_eq!(intents.take_journal(), []);
+    assert_eq!(intents.late_looks(false, due), []);
+    let again = due + ADOPTABLE_AGE;
+    assert_eq!(intents.late_looks(false, again), [row("a")]);
+    intents.switched(&row("a"), secret(1), 0);
+    intents.looked_again(&row("a"), again);
+    let told = intents.take_journal();
+    assert_eq!(told.last(), Some(&(row("a"), Event::LookedAgain)));
+}
+
+#[test]
 fn a_secret_that_is_not_fit_is_forgotten_if_it_was_found_and_looked_for_if_it_was_stored() {
     let now = Instant::now();
     let here = Candidate::stored(secret(1), now);
@@ -321,10 +378,12 @@ fn a_secret_that_is_not_fit_is_forgotten_if_it_was_found_and_looked_for_if_it_wa
         (here, Start::LookUp),
     ] {
         let mut intents = Intents::default();
-        intents.keep(&row("a"), candidate);
+        intents.keep(&row("a"), candidate, now);
         let end = KeyEnd::NotAdoptable(candidate);
         let concluded = intents.conclude(&row("a"), &[], &end, WAIT, now);
         assert_eq!(concluded, Concluded::default());
+        let void = (row("a"), Event::Gone(secret(1)));
+        assert_eq!(intents.take_journal(), [void]);
         assert_eq!(intents.start(&row("a"), now), start, "{candidate:?}");
     }
 }

@@ -24,8 +24,7 @@ impl Ledger {
     /// Opens an intent, and hands back what was stored for the row before, latest first.
     pub(crate) fn intend(&mut self, which: Which, now: u32) -> Vec<SecretId> {
         let known = &mut self.rows[which as usize];
-        let secret = known.open.and_then(|(_, secret)| secret);
-        known.open = Some((now, secret));
+        known.open = Some((now, None));
         known
             .before
             .iter()
@@ -41,10 +40,20 @@ impl Ledger {
                 known.open = known.open.map(|(since, _)| (since, Some(number(*secret))));
                 known.before.push(number(*secret));
             }
+            Event::Found(secret) => {
+                let secret = number(*secret);
+                known.open = known
+                    .open
+                    .map(|(since, named)| (since, named.or(Some(secret))));
+                if !known.before.contains(&secret) {
+                    known.before.push(secret);
+                }
+                self.unsupersede(id(secret));
+            }
             Event::Unanswered => {}
             Event::NotStored | Event::Lost => known.open = None,
             Event::GivenUp => {
-                known.open = None;
+                known.open = known.open.filter(|(_, secret)| secret.is_some());
                 known.second_look = Some(now);
             }
             Event::LookedAgain => known.second_look = None,

@@ -106,6 +106,21 @@ fn one_daemon_and_any_two_events_keep_every_invariant() {
 }
 
 #[test]
+fn one_daemon_on_one_volume_and_any_three_events_keep_every_invariant() {
+    holds(Cloud { events: 3, ..ALL });
+}
+
+#[test]
+#[ignore = "long"]
+fn one_daemon_on_one_lone_volume_and_any_four_events_keep_every_invariant() {
+    holds(Cloud {
+        events: 4,
+        rows: &[Which::V1],
+        ..ALL
+    });
+}
+
+#[test]
 fn two_daemons_and_any_event_keep_every_invariant() {
     holds(Cloud {
         daemons: 2,

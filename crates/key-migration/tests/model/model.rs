@@ -13,6 +13,9 @@ const GIVEN_UP: u32 = 130;
 /// Nothing takes effect later than this.
 const LATEST: u32 = 24 * 60 * 60;
 
+/// What Cinder does to a row takes less.
+const LONGEST_BUSY: u32 = LATEST;
+
 /// After this time everything has come to its end.
 const LONGEST: u32 = 4 * LATEST;
 
@@ -146,17 +149,16 @@ impl Model for Cloud {
         for which in &state.upstream {
             actions.push(Action::UpstreamWrites(*which));
         }
-        for which in ROWS {
-            if state.world.row(which).busy {
-                actions.push(Action::Settles(which));
-            }
-        }
+        let busy = ROWS.into_iter().filter(|row| state.world.row(*row).busy);
+        let busy: Vec<_> = busy.map(Action::Settles).collect();
         if idle
             && state.world.elapsed < LONGEST
             && let Some(time) = state.waits_for()
+            && (busy.is_empty() || time < LONGEST_BUSY)
         {
             actions.push(Action::Pass(time));
         }
+        actions.extend(busy);
         if state.events_left > 0 {
             self.adversities(state, actions);
         }

@@ -85,7 +85,7 @@ stories! {
         }
     }
 
-    async fn an_intent_that_is_open_is_as_old_as_its_latest_request_and_keeps_its_secret(ledger, clock) {
+    async fn an_intent_that_is_open_is_as_old_as_its_latest_request_and_has_to_hear_of_that(ledger, clock) {
         let (first, second) = (volume("v1"), volume("v2"));
         clock.set(1);
         intend(ledger, &first).await;
@@ -98,9 +98,35 @@ stories! {
         let open = recalled(ledger, VOLUMES).await.open;
         let expected = [
             OpenIntent { row: second, since: at(2), secret: None },
-            OpenIntent { row: first, since: at(3), secret: Some(secret(1)) },
+            OpenIntent { row: first, since: at(3), secret: None },
         ];
         assert_eq!(open, expected);
+    }
+
+    async fn an_intent_knows_the_first_secret_that_was_found_until_its_row_is_settled(ledger, clock) {
+        let row = volume("v1");
+        clock.set(1);
+        intend(ledger, &row).await;
+        ledger.note(KEEPER, entry(&row, Event::Superseded(secret(1))));
+        for number in [1, 2] {
+            ledger.note(KEEPER, entry(&row, Event::Found(secret(number))));
+        }
+        ledger.note(KEEPER, entry(&row, Event::GivenUp));
+        let found = recalled(ledger, VOLUMES).await;
+        let open = OpenIntent { row: row.clone(), since: at(1), secret: Some(secret(1)) };
+        assert_eq!(found.open, [open]);
+        assert_eq!(found.superseded, []);
+        assert_eq!(found.second_looks, [(row.clone(), at(1))]);
+        ledger.note(KEEPER, entry(&row, switched(1)));
+        assert_eq!(recalled(ledger, VOLUMES).await.open, []);
+        assert_eq!(intend(ledger, &row).await, [secret(1), secret(2)]);
+    }
+
+    async fn what_is_found_for_a_row_without_an_intent_is_one_of_its_secrets(ledger, _clock) {
+        let row = volume("v1");
+        ledger.note(KEEPER, entry(&row, Event::Found(secret(1))));
+        assert_eq!(recalled(ledger, VOLUMES).await, Recollection::default());
+        assert_eq!(intend(ledger, &row).await, [secret(1)]);
     }
 
     async fn an_intent_hands_back_the_secrets_that_the_row_may_use_latest_first(ledger, _clock) {

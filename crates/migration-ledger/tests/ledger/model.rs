@@ -38,6 +38,7 @@ fn events() -> impl Strategy<Value = Event> {
     let secrets = || (1..4_u128).prop_map(secret);
     prop_oneof![
         secrets().prop_map(Event::Stored),
+        secrets().prop_map(Event::Found),
         Just(Event::Unanswered),
         Just(Event::NotStored),
         Just(Event::GivenUp),

@@ -143,11 +143,10 @@ impl Ledger for MemoryLedger {
 impl Book {
     fn intend(&mut self, row: &RowRef, now: Timestamp) -> Vec<SecretId> {
         self.events += 1;
-        let known = self.intents.get(row).and_then(|(_, open)| open.secret);
         let intent = OpenIntent {
             row: row.clone(),
             since: now,
-            secret: known,
+            secret: None,
         };
         self.intents.insert(row.clone(), (self.events, intent));
         let held = self.secrets.iter();
@@ -170,6 +169,12 @@ impl Book {
                     open.secret = Some(secret);
                 }
             }
+            Event::Found(secret) => {
+                self.hold(row, secret).superseded = false;
+                if let Some((_, open)) = self.intents.get_mut(row) {
+                    open.secret.get_or_insert(secret);
+                }
+            }
             Event::Switched { secret, .. } => {
                 let seq = self.events;
                 let held = self.hold(row, secret);
@@ -181,8 +186,11 @@ impl Book {
                 self.intents.remove(row);
             }
             Event::GivenUp => {
-                let open = self.intents.remove(row);
-                let since = open.map_or(at, |(_, open)| open.since);
+                let open = self.intents.get(row).map(|(_, open)| open);
+                let since = open.map_or(at, |open| open.since);
+                if open.is_some_and(|open| open.secret.is_none()) {
+                    self.intents.remove(row);
+                }
                 self.second_looks.insert(row.clone(), (self.events, since));
             }
             Event::LookedAgain => {
