@@ -44,7 +44,8 @@ pub(crate) async fn take<M: KeyManager, D: CinderDatabase>(
     Ok(sample)
 }
 
-/// A secret that must hold the fixed key, from the first page of a listing.
+/// A secret that must hold the fixed key, from the first page of a listing. What that shows is taken
+/// in like all of it.
 ///
 /// # Errors
 /// What stands in the way.
@@ -52,12 +53,13 @@ pub(crate) async fn sample<M: KeyManager, D: CinderDatabase>(
     keys: &M,
     rows: &D,
     kind: ResourceKind,
+    intents: &mut Intents,
 ) -> Result<Option<(RowRef, SecretId)>, Fault> {
     let (sender, mut pages) = mpsc::channel(1);
     let listing = keys.list(kind, sender, RequestId::random());
     let reading = async move {
         match pages.recv().await {
-            Some(page) => sort_page(rows, kind, &page, &mut Intents::default()).await,
+            Some(page) => sort_page(rows, kind, &page, intents).await,
             None => Ok(None),
         }
     };

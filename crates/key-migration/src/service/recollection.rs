@@ -171,7 +171,9 @@ impl<M: KeyManager, D: CinderDatabase, C: Clock, L: Ledger> KeyMigrator<M, D, C,
         self.write_down();
         if !lists && self.known.sample.is_none() {
             let kind = environment.settings.service.kind();
-            self.known.sample = inventory::sample(keys, rows, kind).await?;
+            let sample = inventory::sample(keys, rows, kind, &mut self.intents).await;
+            self.write_down();
+            self.known.sample = sample?;
         }
         if let Some(sample) = self.known.sample.clone() {
             inventory::compare_sample(keys, fixed_key, sample, &mut self.intents).await?;

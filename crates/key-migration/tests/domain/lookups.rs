@@ -54,6 +54,44 @@ async fn a_request_that_takes_effect_between_the_two_looks_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_found_for_a_row_that_is_busy_is_known_to_the_next_run() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(1);
+    cloud.times(1, Op::Store, stored_unanswered());
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(60)).await;
+    cloud.world().set_status(&volume("v1"), "retyping");
+    daemon.works_for(minutes(5)).await;
+    assert_eq!(cloud.seconds_of(Op::Find), [120]);
+    daemon.kill().await;
+    cloud.world().set_status(&volume("v1"), "available");
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(5)).await;
+    assert_eq!(cloud.calls(Op::Store).len(), 1);
+    assert!(cloud.secret_of(&volume("v1")).is_some());
+    assert_eq!(cloud.live_secrets().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_first_look_at_the_secrets_shows_is_waited_for_although_all_were_listed() {
+    let (cloud, _log) = scene();
+    let cloud = cloud.with_volumes(1);
+    cloud.times(1, Op::Store, stored_later(seconds(600)));
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(seconds(100)).await;
+    cloud.world().set_status(&volume("v1"), "retyping");
+    daemon.works_for(minutes(12)).await;
+    daemon.kill().await;
+    assert_eq!(cloud.live_secrets().len(), 1);
+    cloud.world().set_status(&volume("v1"), "available");
+    let daemon = Daemon::start(&cloud, settings(Service::Volume));
+    daemon.works_for(minutes(70)).await;
+    assert_eq!(cloud.calls(Op::Store).len(), 1);
+    assert!(cloud.secret_of(&volume("v1")).is_some());
+    assert_eq!(cloud.live_secrets().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn w3_a_request_that_takes_effect_after_all_looks_is_accounted_for_a_day_later() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(1);
