@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use crate::free_port::free_port;
 use crate::http;
 
-/// What is done after a request was answered, before the answer is passed back.
+/// What is done after a request, with this path and query, was answered, before the answer is passed
+/// back.
 pub type Between = Arc<dyn Fn(Method, String) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A relay for HTTP.
@@ -73,13 +74,13 @@ async fn pass_on(State((target, between)): State<(String, Between)>, request: Re
 
 async fn forward(target: &str, request: Request) -> Result<(Method, String, Response)> {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().to_owned();
-    let rest = parts.uri.path_and_query().context("a request has a path")?;
+    let path = parts.uri.path_and_query().context("a request has a path")?;
+    let path = path.as_str().to_owned();
     let body = to_bytes(body, 1 << 20).await?;
     let mut headers = parts.headers;
     headers.remove("host");
     let answer = http::client()
-        .request(parts.method.clone(), format!("{target}{rest}"))
+        .request(parts.method.clone(), format!("{target}{path}"))
         .headers(headers)
         .body(body)
         .send()

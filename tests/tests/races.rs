@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use key_migrator_tests::fault_proxy::{Fault, FaultProxy, Request, Rule};
 use key_migrator_tests::program::Ended;
 use key_migrator_tests::relay::{Between, HttpRelay};
 use key_migrator_tests::{
@@ -44,12 +45,23 @@ impl Scene {
 
     /// A Barbican that runs this statement once, when the first payload has been read back.
     async fn barbican_where(&self, sql: String) -> Result<HttpRelay> {
+        self.barbican_once(|path| path.ends_with("/payload"), sql)
+            .await
+    }
+
+    /// A Barbican that runs this statement once, when the first such request was answered.
+    async fn barbican_once(
+        &self,
+        when: impl Fn(&str) -> bool + Send + Sync + 'static,
+        sql: String,
+    ) -> Result<HttpRelay> {
         let database = Arc::clone(&self.database);
-        let done = Arc::new(AtomicBool::new(false));
+        let done = AtomicBool::new(false);
         let between: Between = Arc::new(move |_, path| {
-            let (database, done, sql) = (Arc::clone(&database), Arc::clone(&done), sql.clone());
+            let due = when(&path) && !done.swap(true, Ordering::SeqCst);
+            let (database, sql) = (Arc::clone(&database), sql.clone());
             Box::pin(async move {
-                if path.ends_with("/payload") && !done.swap(true, Ordering::SeqCst) {
+                if due {
                     database
                         .execute(&sql)
                         .await
@@ -58,6 +70,12 @@ impl Scene {
             })
         });
         HttpRelay::to(&self.cloud.barbican_endpoint(), between).await
+    }
+
+    /// The statement by which Cinder gives the volume this status.
+    fn status(&self, status: &str) -> String {
+        let id = self.volume.id;
+        format!("UPDATE volumes SET status = '{status}' WHERE id = '{id}'")
     }
 
     fn conf(&self, barbican: &HttpRelay) -> Result<CinderConf> {
@@ -172,8 +190,7 @@ async fn w12_a_row_that_turns_transitional_is_deferred_and_its_secret_kept_for_i
     for dialect in Dialect::ALL {
         let scene = Scene::set(dialect).await?;
         let id = scene.volume.id;
-        let sql = format!("UPDATE volumes SET status = 'retyping' WHERE id = '{id}'");
-        let barbican = scene.barbican_where(sql).await?;
+        let barbican = scene.barbican_where(scene.status("retyping")).await?;
         let mut program =
             Program::start_with(&scene.conf(&barbican)?, ["run", "--service", "volume"])?;
         let deferred = format!("Deferring volume {id} (transitional): status 'retyping'");
@@ -186,8 +203,7 @@ async fn w12_a_row_that_turns_transitional_is_deferred_and_its_secret_kept_for_i
         assert_eq!(before.len(), 1, "{dialect:?}");
         assert!(scene.database.volume(id).await?.is_zero());
 
-        let settle = format!("UPDATE volumes SET status = 'available' WHERE id = '{id}'");
-        scene.database.execute(&settle).await?;
+        scene.database.execute(&scene.status("available")).await?;
         program
             .line("No volumes are using the ConfKeyManager's encryption_key_id.")
             .await?;
@@ -199,6 +215,48 @@ async fn w12_a_row_that_turns_transitional_is_deferred_and_its_secret_kept_for_i
         assert_eq!(scene.stored().await?, before, "{dialect:?}");
         program.terminate().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_found_for_a_row_that_is_busy_by_then_is_used_by_the_next_run() -> Result<()> {
+    let scene = Scene::set(Dialect::MariaDb).await?;
+    let id = scene.volume.id;
+    let (name, retype) = (id.to_string(), scene.status("retyping"));
+    let relay = scene.barbican_once(move |path| path.contains(&name), retype);
+    let relay = relay.await?;
+    let barbican = FaultProxy::http(&relay.url()).await?;
+    barbican.add(Rule::once(Request::Store, Fault::ReplyLost));
+    let endpoint = barbican.through(&relay.url());
+    let conf = scene
+        .conf(&relay)?
+        .set("barbican", "barbican_endpoint", &endpoint)
+        .set("key_migrator", "unknown_outcome_wait", "1");
+    let arguments = ["run", "--service", "volume"];
+    let mut program = Program::start_with(&conf, arguments)?;
+    let found = format!("Deferring volume {id} (transitional): status 'retyping'");
+    program.line(&found).await?;
+    // What was learnt of the row is on disk by the end of the next pass.
+    let status = program.status_where(|_| true).await?;
+    let pass = status["services"][0]["pass"]["number"].clone();
+    program
+        .status_where(|status| {
+            let now = &status["services"][0]["pass"];
+            now["number"] != pass && now["finished_at"].is_string()
+        })
+        .await?;
+    let folder = program.folder();
+    program.kill().await?;
+
+    scene.database.execute(&scene.status("available")).await?;
+    let mut program = Program::start_in(folder, &conf, arguments)?;
+    program
+        .line("No volumes are using the ConfKeyManager's encryption_key_id.")
+        .await?;
+    let secret = scene.database.volume(id).await?.secret_id();
+    assert_eq!(scene.stored().await?, [secret]);
+    assert_eq!(barbican.requests(Request::Store), 1);
+    program.terminate().await?;
     Ok(())
 }
 
