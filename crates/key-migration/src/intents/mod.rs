@@ -14,15 +14,14 @@ use crate::ledger::{Event, Recollection};
 use crate::machine::{ADOPTABLE_AGE, Candidate, Origin};
 use crate::ports::StoredSecret;
 
+mod late_looks;
 mod superseded;
 
+use self::late_looks::LateLooks;
 use self::superseded::Superseded;
 
 /// How long to wait between two looks at a name that found nothing.
 pub const SECOND_LOOK: Duration = Duration::from_secs(10);
-
-/// A request that was given up on may still take effect: its name is looked at once more after this.
-pub const LATE_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is to be done first for a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,23 +75,6 @@ struct Leftover {
     adoptable_at: Instant,
 }
 
-/// A name that is to be looked at once more.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct LateLook {
-    due: Instant,
-    /// It was looked at before it was due, when all else was complete.
-    looked_early: bool,
-}
-
-impl LateLook {
-    fn at(due: Instant) -> Self {
-        Self {
-            due,
-            looked_early: false,
-        }
-    }
-}
-
 /// What is open, by row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Intents {
@@ -100,7 +82,7 @@ pub struct Intents {
     parked: BTreeMap<RowRef, Parked>,
     leftovers: BTreeMap<RowRef, Vec<Leftover>>,
     superseded: Superseded,
-    late_looks: BTreeMap<RowRef, LateLook>,
+    late_looks: LateLooks,
     mismatch: Option<(RowRef, SecretId)>,
     journal: Vec<(RowRef, Event)>,
 }
@@ -131,8 +113,7 @@ impl Intents {
         }
         for (row, since) in &known.second_looks {
             let passed = Duration::try_from(wall_clock.duration_since(*since)).unwrap_or_default();
-            let look = LateLook::at(now + LATE_LOOK.saturating_sub(passed));
-            self.late_looks.entry(row.clone()).or_insert(look);
+            self.late_looks.recall(row, passed, now);
         }
     }
 
@@ -232,8 +213,7 @@ impl Intents {
     /// not be its secret: it may take effect still.
     fn unpark(&mut self, row: &RowRef) {
         if let Some(parked) = self.parked.remove(row) {
-            let look = LateLook::at(parked.look_at + LATE_LOOK);
-            self.late_looks.insert(row.clone(), look);
+            self.late_looks.add(row, parked.look_at);
             self.journal.push((row.clone(), Event::GivenUp));
         }
     }
@@ -433,27 +413,16 @@ impl Intents {
     /// others, once.
     #[must_use]
     pub fn late_looks(&self, all_is_complete: bool, now: Instant) -> Vec<RowRef> {
-        let wanted = |look: &LateLook| look.due <= now || (all_is_complete && !look.looked_early);
-        let looks = self.late_looks.iter().filter(|(_, look)| wanted(look));
-        looks.map(|(row, _)| row.clone()).collect()
+        self.late_looks.wanted(all_is_complete, now)
     }
 
     /// A name was looked at once more. That is not the last look before its time, nor while what is
-    /// found there waits for the row: another run has to find it, too.
+    /// found there waits for the row.
     pub fn looked_again(&mut self, row: &RowRef, now: Instant) {
-        let Some(look) = self.late_looks.get_mut(row) else {
-            return;
-        };
-        if look.due > now {
-            look.looked_early = true;
-            return;
+        let waits = self.leftovers.contains_key(row);
+        if self.late_looks.looked(row, waits, now) {
+            self.journal.push((row.clone(), Event::LookedAgain));
         }
-        if self.leftovers.contains_key(row) {
-            look.due = now + ADOPTABLE_AGE;
-            return;
-        }
-        self.late_looks.remove(row);
-        self.journal.push((row.clone(), Event::LookedAgain));
     }
 
     /// A payload was read that is not the fixed key: nothing goes on before it is right or gone.

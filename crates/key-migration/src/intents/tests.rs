@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::late_looks::LATE_LOOK;
 use super::*;
 use crate::conclusion::Concluded;
 use crate::ledger::OpenIntent;

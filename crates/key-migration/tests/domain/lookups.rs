@@ -1,6 +1,8 @@
 //! Requests to store that were not answered: the row waits, its name is looked up, and only what
 //! is certainly not stored is stored again.
 
+use std::time::Duration;
+
 use key_migration::ids::Service;
 use key_migration::reasons::Reason;
 use key_migration::service::Ending;
@@ -58,18 +60,10 @@ async fn what_was_found_for_a_row_that_is_busy_is_known_to_the_next_run() {
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(1);
     cloud.times(1, Op::Store, stored_unanswered());
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
-    daemon.works_for(seconds(60)).await;
-    cloud.world().set_status(&volume("v1"), "retyping");
+    let daemon = killed_while_cinder_works(&cloud, minutes(6)).await;
     daemon.works_for(minutes(5)).await;
-    assert_eq!(cloud.seconds_of(Op::Find), [120]);
-    daemon.kill().await;
-    cloud.world().set_status(&volume("v1"), "available");
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
-    daemon.works_for(minutes(5)).await;
-    assert_eq!(cloud.calls(Op::Store).len(), 1);
-    assert!(cloud.secret_of(&volume("v1")).is_some());
-    assert_eq!(cloud.live_secrets().len(), 1);
+    assert_eq!(cloud.seconds_of(Op::Find)[0], 120);
+    has_the_secret_of_its_only_request(&cloud);
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,15 +71,25 @@ async fn what_the_first_look_at_the_secrets_shows_is_waited_for_although_all_wer
     let (cloud, _log) = scene();
     let cloud = cloud.with_volumes(1);
     cloud.times(1, Op::Store, stored_later(seconds(600)));
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
-    daemon.works_for(seconds(100)).await;
-    cloud.world().set_status(&volume("v1"), "retyping");
-    daemon.works_for(minutes(12)).await;
-    daemon.kill().await;
+    let daemon = killed_while_cinder_works(&cloud, minutes(14)).await;
+    assert_eq!(cloud.seconds_of(Op::Find), [120, 130]);
     assert_eq!(cloud.live_secrets().len(), 1);
-    cloud.world().set_status(&volume("v1"), "available");
-    let daemon = Daemon::start(&cloud, settings(Service::Volume));
     daemon.works_for(minutes(70)).await;
+    has_the_secret_of_its_only_request(&cloud);
+}
+
+/// Cinder works on the volume from soon after its request until a kill, and the next run begins.
+async fn killed_while_cinder_works(cloud: &Cloud, until: Duration) -> Daemon {
+    let daemon = Daemon::start(cloud, settings(Service::Volume));
+    daemon.works_for(minutes(1)).await;
+    cloud.world().set_status(&volume("v1"), "retyping");
+    daemon.works_for(until - minutes(1)).await;
+    daemon.kill().await;
+    cloud.world().set_status(&volume("v1"), "available");
+    Daemon::start(cloud, settings(Service::Volume))
+}
+
+fn has_the_secret_of_its_only_request(cloud: &Cloud) {
     assert_eq!(cloud.calls(Op::Store).len(), 1);
     assert!(cloud.secret_of(&volume("v1")).is_some());
     assert_eq!(cloud.live_secrets().len(), 1);
