@@ -168,7 +168,7 @@ impl KeyManager for Barbican {
         if let Some(trouble) = trouble {
             return Err(whole(trouble));
         }
-        self.cloud.world().listed = Some(looked_at);
+        self.cloud.world().listed.insert(kind, looked_at);
         self.cloud.leave(Op::List, "", in_flight).await;
         Ok(())
     }

@@ -180,7 +180,7 @@ fn environment(cloud: &Cloud, settings: Settings) -> Environment<Barbican, Cinde
     world.daemons += 1;
     world.looked.clear();
     world.unanswered.clear();
-    world.listed = None;
+    world.listed.clear();
     let daemon = world.daemons;
     drop(world);
     Environment {

@@ -125,7 +125,7 @@ impl World {
             .get(row.id.as_str())
             .cloned()
             .unwrap_or_default();
-        let seen = looks.last().copied().max(self.listed);
+        let seen = looks.last().max(self.listed.get(&row.kind)).copied();
         let duplicates: Vec<String> = self
             .secrets
             .iter()

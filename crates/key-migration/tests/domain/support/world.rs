@@ -141,7 +141,8 @@ pub(crate) struct World {
     pub(crate) looked: BTreeMap<String, Vec<Instant>>,
     /// When this daemon got no answer to its last request to store a row's secret.
     pub(crate) unanswered: BTreeMap<String, Instant>,
-    pub(crate) listed: Option<Instant>,
+    /// When it listed all secrets of a kind, successfully.
+    pub(crate) listed: BTreeMap<ResourceKind, Instant>,
     /// Secrets that may be deleted now, as their rows are held locked.
     pub(crate) unneeded: BTreeSet<SecretId>,
     pub(super) in_flight: usize,
@@ -174,7 +175,7 @@ impl World {
             identity: "cinder at this Barbican".into(),
             looked: BTreeMap::new(),
             unanswered: BTreeMap::new(),
-            listed: None,
+            listed: BTreeMap::new(),
             unneeded: BTreeSet::new(),
             in_flight: 0,
             born,
