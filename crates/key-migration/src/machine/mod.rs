@@ -6,6 +6,7 @@
 //! at any step, as a killed process drops it.
 
 mod answers;
+mod candidate;
 mod end;
 mod step;
 mod volume_secret;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::candidate::{Candidate, DELETABLE_AGE, Origin};
 pub use self::end::KeyEnd;
 pub use self::step::{Answer, Step};
 use crate::ids::{ResourceKind, RowRef, SecretId, UserId};
@@ -25,16 +27,9 @@ use crate::rows::{FreshRow, Readers, RowKey, Swap};
 /// A payload that was read longer ago than this is read again before the swap.
 pub const READBACK_VALID: Duration = Duration::from_secs(5 * 60);
 
-/// A secret may be deleted at once only while it is younger than this: nobody else can have
-/// adopted it.
-pub const DELETABLE_AGE: Duration = Duration::from_secs(30 * 60);
-
 /// A secret of another run, or of another process, may be adopted once it is this old by
 /// Barbican's clock: nobody is at work on it any more.
 pub const ADOPTABLE_AGE: Duration = Duration::from_secs(60 * 60);
-
-/// A 404 this soon after a 201 may be a stale read.
-const STALE_READ: Duration = Duration::from_secs(10 * 60);
 
 /// A row that was read longer ago than this is read again before its secret is stored.
 const ROW_VALID: Duration = Duration::from_secs(1);
@@ -48,59 +43,6 @@ const FIRST_REPEAT: Duration = Duration::from_millis(200);
 
 /// Why a held row waits.
 pub(crate) const HELD: &str = "the operator has set it back to zeros and holds it there";
-
-/// A secret that may become a row's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Candidate {
-    /// The secret.
-    pub secret: SecretId,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// A swap to it was asked for and not answered: it may have happened.
-    pub swap_in_doubt: bool,
-}
-
-/// Where a candidate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// This process stored it and was told so.
-    StoredHere(Instant),
-    /// It was found under the row's name, or is recorded as stored for it by an earlier run.
-    Found,
-}
-
-impl Candidate {
-    /// One that this process stored just now.
-    #[must_use]
-    pub fn stored(secret: SecretId, now: Instant) -> Self {
-        Self {
-            secret,
-            origin: Origin::StoredHere(now),
-            swap_in_doubt: false,
-        }
-    }
-
-    /// One that this process did not store, or does not know to have stored.
-    #[must_use]
-    pub fn found(secret: SecretId) -> Self {
-        Self {
-            secret,
-            origin: Origin::Found,
-            swap_in_doubt: false,
-        }
-    }
-
-    fn is_fresh(&self, now: Instant) -> bool {
-        matches!(self.origin, Origin::StoredHere(at) if now.duration_since(at) < STALE_READ)
-    }
-
-    /// Whether it may be deleted without asking anybody, once no row refers to it.
-    #[must_use]
-    pub fn is_deletable(&self, now: Instant) -> bool {
-        !self.swap_in_doubt
-            && matches!(self.origin, Origin::StoredHere(at) if now.duration_since(at) < DELETABLE_AGE)
-    }
-}
 
 /// What to do for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
