@@ -18,12 +18,13 @@ pub struct Entry {
 /// What can become of a row's intent and secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// Barbican said that it stored this secret. The intent stays open and knows its secret.
+    /// Barbican said that it stored this secret. The intent stays open and knows it, if it knows no
+    /// other.
     Stored(SecretId),
     /// Nobody knows whether a secret was stored; the intent stays open.
     Unanswered,
-    /// This secret was found under the row's name and is to be its key. The intent stays open and
-    /// knows it, if it knows no other.
+    /// This secret was found under the row's name and is to be its key. The intent learns of it as of
+    /// one that was stored.
     Found(SecretId),
     /// No secret was stored, certainly: the intent is closed.
     NotStored,

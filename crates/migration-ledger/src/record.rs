@@ -94,14 +94,7 @@ impl Record<'_> {
         let seq = self.event(name, at, request, secret, snapshots).await?;
         match entry.event {
             Event::Unanswered => Ok(()),
-            Event::Stored(secret) => {
-                self.hold(secret, seq, None).await?;
-                let name = "UPDATE intents SET secret_id = ?4
-                    WHERE keeper = ?1 AND kind = ?2 AND row_id = ?3";
-                self.execute(self.about(name).bind(secret.to_string()))
-                    .await
-            }
-            Event::Found(secret) => {
+            Event::Stored(secret) | Event::Found(secret) => {
                 self.hold(secret, seq, None).await?;
                 let name = "UPDATE intents SET secret_id = coalesce(secret_id, ?4)
                     WHERE keeper = ?1 AND kind = ?2 AND row_id = ?3";

@@ -36,11 +36,7 @@ impl Ledger {
     pub(crate) fn note(&mut self, which: Which, event: &Event, now: u32) {
         let known = &mut self.rows[which as usize];
         match event {
-            Event::Stored(secret) => {
-                known.open = known.open.map(|(since, _)| (since, Some(number(*secret))));
-                known.before.push(number(*secret));
-            }
-            Event::Found(secret) => {
+            Event::Stored(secret) | Event::Found(secret) => {
                 let secret = number(*secret);
                 known.open = known
                     .open

@@ -163,13 +163,7 @@ impl Book {
         let row = &entry.row;
         match entry.event {
             Event::Unanswered => {}
-            Event::Stored(secret) => {
-                self.hold(row, secret).superseded = false;
-                if let Some((_, open)) = self.intents.get_mut(row) {
-                    open.secret = Some(secret);
-                }
-            }
-            Event::Found(secret) => {
+            Event::Stored(secret) | Event::Found(secret) => {
                 self.hold(row, secret).superseded = false;
                 if let Some((_, open)) = self.intents.get_mut(row) {
                     open.secret.get_or_insert(secret);
